@@ -1,0 +1,1 @@
+"""Loops: what workers and supervisors do, over and over, through storage's promises."""

@@ -1,0 +1,103 @@
+"""The running job, as the code inside it sees it.
+
+`current()` finds it through a context variable, so it works in coroutines, in pool threads (each job
+runs in a copied context) and in isolated processes. Everything here only notes a wish: progress and log
+lines are gathered and written by the settling loop, fenced like every write for an attempt; when the
+store refuses one, `cancelled` turns true, because whoever lost the job should stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+from uuid import UUID
+
+from unstuck.model.errors import NoCurrentJob
+from unstuck.model.job import ClaimedJob
+
+LOG_LINES_MAX = 1000
+LOG_BYTES_MAX = 2048
+
+_current: ContextVar[Context] = ContextVar("unstuck_current")
+
+
+@dataclass(eq=False)
+class Context:
+    """The running attempt: what `unstuck.current()` returns inside a job."""
+
+    job: ClaimedJob
+    worker_id: UUID
+    _wrote: Callable[[Context], None] = field(repr=False, default=lambda context: None)
+    _settle_inside: Callable[[Context, Any, Any], Any] | None = field(repr=False, default=None)
+    _stop: Event = field(default_factory=Event, repr=False)
+    _progress: tuple[float, float | None, str] | None = field(default=None, repr=False)
+    _lines: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]], repr=False)
+    _numbered: int = field(default=0, repr=False)
+
+    @property
+    def id(self) -> UUID:
+        """The id of the job."""
+        return self.job.id
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return self.job.task
+
+    @property
+    def queue(self) -> str:
+        """The queue that the job came from."""
+        return self.job.queue
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        return self.job.attempt
+
+    @property
+    def fence(self) -> int:
+        """What proves that this attempt owns the job: rises at every claim."""
+        return self.job.fence
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt should stop: asked to cancel, timed out, or no longer the owner."""
+        return self._stop.is_set()
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Say how far the job is; the last value is kept, written at most once a second."""
+        self._progress = (done, total, note[:LOG_BYTES_MAX])
+        self._wrote(self)
+
+    def log(self, text: str) -> None:
+        """Keep a line with the job: 1,000 lines of 2 KiB per attempt at most; more are dropped and said so."""
+        if self._numbered >= LOG_LINES_MAX:
+            return
+        self._numbered += 1
+        last = self._numbered == LOG_LINES_MAX
+        line = "(further lines are not kept)" if last else text.replace("\x00", "�")
+        cut = line.encode("utf-8", "replace")[:LOG_BYTES_MAX].decode("utf-8", "ignore")
+        self._lines.append((self._numbered, cut))
+        self._wrote(self)
+
+    def settling(self, tx: Any, result: Any = None) -> Any:
+        """Effects and ending in one transaction: `with ctx.settling(tx=session):` or `async with`.
+
+        On leaving the block the attempt is settled as succeeded inside `tx`; if ownership was lost,
+        LostOwnership is raised there, so that the caller's transaction rolls back. After the commit the
+        handler should return; what it returns is ignored in favour of `result`.
+        """
+        if self._settle_inside is None:
+            raise NoCurrentJob("settling() needs a job that runs in a worker's own process")
+        return self._settle_inside(self, tx, result)
+
+
+def current() -> Context:
+    """The job that runs here. Raises NoCurrentJob outside a job."""
+    try:
+        return _current.get()
+    except LookupError:
+        raise NoCurrentJob("there is no job running here: current() works inside a task that a worker runs") from None

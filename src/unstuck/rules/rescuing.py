@@ -1,0 +1,81 @@
+"""An attempt ended without its worker: the process died, stalled for good, or went with its host.
+
+Crashes convict only the guilty. A *crash* is counted where a supervisor saw the process die and the
+attempt had started; a *loss* where the whole host went and nobody knows; nothing where the attempt had
+not started or its process was killed for another's sake. A suspect ran alone, so its death is its own
+even where the host went with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from unstuck.model.job import ClaimedJob, ErrorInfo
+from unstuck.model.states import Event, Reason, State
+from unstuck.model.verdict import Counts, Outcome, Verdict
+from unstuck.rules.keeping import keep_us
+from unstuck.rules.retrying import LOSS_DELAY_US, crash_delay_us
+
+
+def crashed(
+    job: ClaimedJob,
+    verdict_id: UUID,
+    worker_id: UUID | None,
+    detail: dict[str, Any],
+    *,
+    reason: Reason = Reason.CRASHED,
+) -> Verdict:
+    """The process died while this attempt was started in it. `detail`: exit signal or code, peak memory."""
+    crashes = job.crashes + 1
+    last = crashes >= job.policy.crash_limit
+    text = f"the process of attempt {job.attempt} died ({_words(detail) or reason})"
+    return _rescue(
+        job,
+        verdict_id,
+        worker_id,
+        last,
+        reason=Reason.CRASH_LIMIT if last else reason,
+        counts=Counts(crashes=1, snoozes=None),
+        delay_us=None if last else crash_delay_us(crashes),
+        error=ErrorInfo("Crashed", text),
+        outcome=Outcome.CRASHED,
+        detail=detail,
+    )
+
+
+def lost(job: ClaimedJob, verdict_id: UUID, worker_id: UUID | None, why: str) -> Verdict:
+    """The worker's whole host or supervisor went, and with it the knowledge of what had started."""
+    if job.is_suspect:
+        return crashed(job, verdict_id, worker_id, {"why": why, "alone": True})
+    losses = job.losses + 1
+    last = losses >= job.policy.loss_limit
+    return _rescue(
+        job,
+        verdict_id,
+        worker_id,
+        last,
+        reason=Reason.LOST_LIMIT if last else Reason.LOST,
+        counts=Counts(losses=1, snoozes=None),
+        delay_us=None if last else LOSS_DELAY_US,
+        error=ErrorInfo("Lost", f"the worker of attempt {job.attempt} was lost ({why})"),
+        outcome=Outcome.LOST,
+        detail={"why": why},
+    )
+
+
+def _rescue(job: ClaimedJob, verdict_id: UUID, worker_id: UUID | None, last: bool, **rest: Any) -> Verdict:
+    return Verdict(
+        id=verdict_id,
+        job_id=job.id,
+        fence=job.fence,
+        event=Event.FAIL if last else Event.RETRY,
+        keep_us=keep_us(job.policy, State.FAILED) if last else None,
+        attempt=job.attempt,
+        worker_id=worker_id,
+        **rest,
+    )
+
+
+def _words(detail: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in detail.items())

@@ -1,0 +1,242 @@
+"""Plans: every storage operation written once, run in every colour.
+
+A plan is a function that makes a generator. The generator yields requests (a `Statement` for an SQL
+engine, a `Step` for memory), is sent rows, and returns the answer. It has no effect outside its yields:
+ids, verdict ids and jitter are arguments. So the same text runs blocking (`run`), awaiting
+(`run_async`), inside a connection that the caller owns (`run_inside`, `run_inside_async`: never begins,
+commits or rolls back), and in the simulator, where every yield and every COMMIT is a place to stop the
+world.
+
+A runner begins a plan again from its function, never resumes it. It repeats `StoreConflict` (deadlock,
+serialization, busy) a few times; everything else is the caller's to judge. Errors are thrown *into* the
+generator only where the plan names them. A plan that finds it needs a transaction after all raises
+`ContinueWith`: what it did so far is committed, and the other plan runs next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import wraps
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+
+from unstuck.model.errors import StoreConflict, StoreError
+
+R = TypeVar("R")
+P = ParamSpec("P")
+
+Rows = Sequence[tuple[Any, ...]]
+
+CONFLICT_TRIES = 8
+CONFLICT_PAUSE = 0.01
+"""Seconds; doubled and jittered at each repetition."""
+
+
+class Mode(Enum):
+    """What a plan needs around its requests."""
+
+    READ = "read"
+    WRITE = "write"
+    TRANSACTION = "transaction"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One named block of SQL with its bound values.
+
+    `rows`, where given, are many values for the block's row source: one array statement on PostgreSQL,
+    one execution per row on SQLite. Answers come back in no promised order.
+    """
+
+    block: str
+    args: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    rows: Sequence[Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Text of a migration step, which may hold several statements; `name` is for messages."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One atomic change of the memory keeper; `apply` gets its tables."""
+
+    block: str
+    apply: Callable[[Any], Any]
+
+
+Request = Statement | Script | Step
+Requests = Generator[Request, Any, R]
+
+
+class ContinueWith(Exception):
+    """Raised by a plan: commit what was done, then run this plan and give its answer."""
+
+    def __init__(self, plan: Plan[Any]):
+        super().__init__(plan.name)
+        self.plan = plan
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[R]):
+    """An operation ready to run: `start` makes its generator anew each time."""
+
+    name: str
+    mode: Mode
+    start: Callable[[], Requests[R]]
+    catches: tuple[type[StoreError], ...] = ()
+
+
+def planned(
+    mode: Mode, catches: tuple[type[StoreError], ...] = ()
+) -> Callable[[Callable[P, Requests[R]]], Callable[P, Plan[R]]]:
+    """Turn a generator function into one that returns a `Plan` of it."""
+
+    def wrap(function: Callable[P, Requests[R]]) -> Callable[P, Plan[R]]:
+        @wraps(function)
+        def make(*args: P.args, **kwargs: P.kwargs) -> Plan[R]:
+            return Plan(function.__name__, mode, lambda: function(*args, **kwargs), catches)
+
+        return make
+
+    return wrap
+
+
+class BlockingConnection(Protocol):
+    """What the blocking runner needs of a driver. Driver errors come out as `StoreError`s."""
+
+    def begin(self, mode: Mode) -> None: ...
+    def execute(self, request: Request) -> Any: ...
+    def commit(self, mode: Mode) -> None: ...
+    def rollback(self, mode: Mode) -> None: ...
+
+
+class AsyncConnection(Protocol):
+    """The same in the other colour."""
+
+    async def begin(self, mode: Mode) -> None: ...
+    async def execute(self, request: Request) -> Any: ...
+    async def commit(self, mode: Mode) -> None: ...
+    async def rollback(self, mode: Mode) -> None: ...
+
+
+class Lane(Protocol):
+    """A place where the engine runs plans, one at a time: a connection that heals itself.
+
+    `deadline` is in seconds from now; when it passes, the connection is closed hard and
+    `OutcomeUnknown` or `StoreUnavailable` is raised.
+    """
+
+    async def run(self, plan: Plan[R], deadline: float | None = None) -> R: ...
+    async def aclose(self) -> None: ...
+
+
+def run(connection: BlockingConnection, plan: Plan[R], sleep: Callable[[float], None] = time.sleep) -> R:
+    """Run a plan on a blocking connection, in a transaction of its own where it asks for one."""
+    tries = 0
+    while True:
+        walk = plan.start()
+        try:
+            request = next(walk)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        try:
+            connection.begin(plan.mode)
+            try:
+                while True:
+                    try:
+                        rows = connection.execute(request)
+                    except plan.catches as error:
+                        request = walk.throw(error)
+                    else:
+                        request = walk.send(rows)
+            except StopIteration as stop:
+                connection.commit(plan.mode)
+                return stop.value  # type: ignore[no-any-return]
+            except ContinueWith as more:
+                connection.commit(plan.mode)
+                plan, tries = more.plan, 0
+            except BaseException:
+                connection.rollback(plan.mode)
+                raise
+        except StoreConflict:
+            tries += 1
+            if tries >= CONFLICT_TRIES:
+                raise
+            sleep(_pause(tries))
+
+
+async def run_async(connection: AsyncConnection, plan: Plan[R]) -> R:
+    """Run a plan on an async connection; the twin of `run`, word for word."""
+    tries = 0
+    while True:
+        walk = plan.start()
+        try:
+            request = next(walk)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        try:
+            await connection.begin(plan.mode)
+            try:
+                while True:
+                    try:
+                        rows = await connection.execute(request)
+                    except plan.catches as error:
+                        request = walk.throw(error)
+                    else:
+                        request = walk.send(rows)
+            except StopIteration as stop:
+                await connection.commit(plan.mode)
+                return stop.value  # type: ignore[no-any-return]
+            except ContinueWith as more:
+                await connection.commit(plan.mode)
+                plan, tries = more.plan, 0
+            except BaseException:
+                await connection.rollback(plan.mode)
+                raise
+        except StoreConflict:
+            tries += 1
+            if tries >= CONFLICT_TRIES:
+                raise
+            await asyncio.sleep(_pause(tries))
+
+
+def run_inside(connection: BlockingConnection, plan: Plan[R]) -> R:
+    """Run a plan inside a transaction that the caller owns; nothing is repeated."""
+    while True:
+        walk = plan.start()
+        try:
+            request = next(walk)
+            while True:
+                request = walk.send(connection.execute(request))
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        except ContinueWith as more:
+            plan = more.plan
+
+
+async def run_inside_async(connection: AsyncConnection, plan: Plan[R]) -> R:
+    """The async twin of `run_inside`."""
+    while True:
+        walk = plan.start()
+        try:
+            request = next(walk)
+            while True:
+                request = walk.send(await connection.execute(request))
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        except ContinueWith as more:
+            plan = more.plan
+
+
+def _pause(tries: int) -> float:
+    return CONFLICT_PAUSE * 2.0**tries * random.uniform(0.5, 1.5)
+

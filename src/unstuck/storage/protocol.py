@@ -1,0 +1,323 @@
+"""The promises of storage: what every keeper does, atomically, in prose.
+
+Each promise is a method that returns a `Plan`; whoever holds a connection or a lane runs it. The prose
+is the contract: the conformance suite tests these sentences on every keeper and names no engine. The
+life cycle itself is not here (`model.states`), nor any opinion about when to retry or whom to declare
+lost (`rules`): storage applies, it does not decide.
+
+Three sentences hold for all of them. *Now* is the store's own clock, read by the statement that uses
+it. Answers come in no promised order unless the prose says one. A crash at any point leaves either
+everything of the operation or nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from unstuck.model.job import Attempt, ClaimedJob, Inserted, Job, LogLine, NewJob
+from unstuck.model.notice import Finding, Notice
+from unstuck.model.states import Reason, State
+from unstuck.model.verdict import Settled, Verdict
+from unstuck.model.worker import NewWorker, Worker
+from unstuck.storage.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where the last claim of a queue ended: the next index scan starts behind it."""
+
+    line: int
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The answer to the one look per poll.
+
+    `ready` maps a queue to the lowest line that is ready and due in it (paused queues are left out).
+    `next_alarm_us` is the time to the next alarm of a scheduled job, negative when it has passed, None
+    where there is none. `cancel` are (job, fence) of the worker's own attempts that are asked to stop.
+    `is_alive` is False once the worker's row has ended or is missing.
+    """
+
+    now_us: int
+    is_alive: bool
+    is_draining: bool
+    ready: Mapping[str, int]
+    next_alarm_us: int | None
+    cancel: Sequence[tuple[UUID, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The answer to a renewal: the store's clock, and which of the workers are still alive."""
+
+    now_us: int
+    alive: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """One running attempt as the store sees it."""
+
+    id: UUID
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueHead:
+    """A queue that has due ready jobs: the oldest one's due time as an age, and whose tasks stand first."""
+
+    queue: str
+    oldest_us: int
+    is_paused: bool
+    tasks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the sweep reads to find what should be on notice; bounded, never a scan of a backlog."""
+
+    now_us: int
+    heads: Sequence[QueueHead]
+    workers: Sequence[Worker]
+    known_tasks: frozenset[str]
+    notices: Sequence[Notice]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueInfo:
+    """A queue as `queues list` shows it."""
+
+    name: str
+    step_us: int
+    paused_at: datetime | None
+    counts: Mapping[State, int] = field(default_factory=dict[State, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs a listing or an operator's change means; every part narrows. `after` pages by id."""
+
+    ids: tuple[UUID, ...] | None = None
+    states: tuple[State, ...] | None = None
+    queue: str | None = None
+    task: str | None = None
+    reason: Reason | None = None
+    label: tuple[str, str] | None = None
+    worker_id: UUID | None = None
+    after: UUID | None = None
+    limit: int = 100
+
+
+class Store(Protocol):
+    """What a keeper promises."""
+
+    # Hot path
+
+    def insert(self, jobs: Sequence[NewJob]) -> Plan[list[Inserted]]:
+        """Insert jobs, all or none, answering in the order given.
+
+        A job whose due moment lies in the store's future is `scheduled` with that alarm, else `ready`
+        (with its expiry as alarm, if it has one). Its line is the moment it becomes due minus priority
+        times the queue's step. An id that exists with the same task and arguments is answered with
+        `created=False` and changes nothing; with others, IdConflict, and nothing at all is inserted.
+        """
+        ...
+
+    def claim(
+        self, worker_id: UUID, queue: str, tasks: Sequence[str], limit: int, after: Cursor | None = None
+    ) -> Plan[list[ClaimedJob]]:
+        """Take up to `limit` ready jobs of the queue whose task is among `tasks`, in order of (line, id).
+
+        One atomic statement: state `running`, fence + 1, owner, `claimed_at`, and the timeout as alarm.
+        Nothing is claimed unless the worker's row is not ended, not draining and its lease runs; nor
+        from a paused queue, nor a job whose expiry has passed. `after` starts behind a place in line.
+        No job is ever claimed by two. An empty or short answer does not mean that the queue is empty.
+        The answer is sorted by (line, id).
+        """
+        ...
+
+    def settle(self, verdicts: Sequence[Verdict]) -> Plan[list[Settled]]:
+        """Record endings; answers in the order given. The one way a job changes after its claim.
+
+        A verdict is accepted where the job still has its fence and its source state: the row moves to
+        the target, owner and alarm follow the target, counts rise, and its effects happen in the same
+        transaction. If a running job was asked to cancel, it ends as `cancelled` whatever the verdict
+        says, without effects. A verdict whose id the row already carries is answered `ALREADY`. Any
+        other is `REFUSED`; a refused ending of a running attempt stamps `late_at` and what it wanted on
+        that attempt's row. An accepted verdict with an `outcome` writes that row.
+        """
+        ...
+
+    def write_progress(self, rows: Sequence[tuple[UUID, int, str]]) -> Plan[frozenset[UUID]]:
+        """Set the progress (JSON text) of running attempts (id, fence, text); answers the ids that took it."""
+        ...
+
+    def write_logs(self, rows: Sequence[tuple[UUID, int, int, str]]) -> Plan[None]:
+        """Append log lines (id, fence, number, text); a line that exists already is left alone."""
+        ...
+
+    # The poll
+
+    def look(self, worker_id: UUID, queues: Sequence[str], tasks: Sequence[str]) -> Plan[Look]:
+        """Everything a worker asks once per poll, in one statement that reads."""
+        ...
+
+    def promote(self, limit: int) -> Plan[dict[str, int]]:
+        """Make scheduled jobs that are due ready, at most `limit`; answers the lowest line per queue.
+
+        An answer that counts `limit` jobs in sum may mean that more are due: `promoted` is in key "".
+        Jobs whose expiry has passed are left to `expired`. Lines are kept.
+        """
+        ...
+
+    def expired(self, limit: int) -> Plan[list[Job]]:
+        """Jobs whose expiry has passed and that have not started: to be settled as expired."""
+        ...
+
+    # Workers
+
+    def register(self, worker: NewWorker) -> Plan[int]:
+        """Insert the worker with a full lease and its task names; answers the store's clock in µs.
+
+        Jobs that wait with reason `no_handler` for one of its tasks become ready.
+        """
+        ...
+
+    def renew(
+        self, worker_ids: Sequence[UUID], lease_us: int, reports: Mapping[UUID, str] | None = None
+    ) -> Plan[Renewed]:
+        """Extend leases to now + lease, only of workers that have not ended; stores their reports (JSON).
+
+        A lease that had run out but was not yet declared over is renewed all the same.
+        """
+        ...
+
+    def end_worker(self, worker_id: UUID, reason: str) -> Plan[bool]:
+        """End this worker's row; False where it had ended already. Never undone."""
+        ...
+
+    def end_lapsed(self) -> Plan[list[Worker]]:
+        """End every worker whose lease is over by the store's clock; answers those ended now.
+
+        Also pulls in leases further ahead than their own length.
+        """
+        ...
+
+    def drain(self, worker_id: UUID) -> Plan[bool]:
+        """Mark the worker as draining: from this commit on it claims nothing."""
+        ...
+
+    def mark_stalled(self, worker_id: UUID, is_stalled: bool) -> Plan[bool]:
+        """Note that a worker's child does not tick, or ticks again."""
+        ...
+
+    def workers(self, include_ended: bool = False) -> Plan[list[Worker]]:
+        """The workers, living ones first, newest first."""
+        ...
+
+    def owned(self, worker_id: UUID) -> Plan[list[ClaimedJob]]:
+        """All running attempts of a worker."""
+        ...
+
+    def orphans(self, limit: int, include_missing: bool = False) -> Plan[list[tuple[ClaimedJob, Worker | None]]]:
+        """Running jobs whose worker has ended, with that worker; with `include_missing` also those
+        whose worker has no row. A fact that never changes back; settle is fenced all the same."""
+        ...
+
+    # Chores
+
+    def survey(self) -> Plan[Survey]:
+        """What the sweep needs to see, by bounded reads."""
+        ...
+
+    def unhandled(self, queue: str, older_us: int, limit: int) -> Plan[list[Job]]:
+        """Among the first jobs of the queue: ready longer than `older_us`, of a task no living worker knows."""
+        ...
+
+    def waiting_unhandled(self, limit: int) -> Plan[list[tuple[Job, bool]]]:
+        """Jobs that wait with reason `no_handler` and whose alarm has passed, and whether a living worker
+        knows their task now."""
+        ...
+
+    def park(self, jobs: Sequence[tuple[Job, Reason, int]]) -> Plan[int]:
+        """Move (job, reason, delay_us) from the state it was read in to `waiting`, guarded by fence and state."""
+        ...
+
+    def wake(self, jobs: Sequence[Job]) -> Plan[int]:
+        """Move waiting jobs to `ready`, guarded by fence and state."""
+        ...
+
+    def keep_notices(self, findings: Sequence[Finding], kinds: Sequence[str]) -> Plan[tuple[list[Notice], list[Notice]]]:
+        """Make the notices of these kinds equal to the findings; answers those that appeared and went."""
+        ...
+
+    def notices(self) -> Plan[list[Notice]]:
+        """All notices, oldest first."""
+        ...
+
+    def prune(self, limit: int) -> Plan[int]:
+        """Delete ended jobs whose retention is over, with their attempts and logs, and workers ended for
+        more than a day that own nothing; at most `limit` of each. Answers how many jobs went."""
+        ...
+
+    # Operators
+
+    def ask_cancel(self, ids: Sequence[UUID]) -> Plan[int]:
+        """Ask running jobs to cancel (asked once, kept); others are settled by the caller."""
+        ...
+
+    def revive(self, ids: Sequence[UUID]) -> Plan[list[UUID]]:
+        """Run ended jobs again: a new generation, `ready` at the end of the line, counts at zero."""
+        ...
+
+    def set_priority(self, jobs: Sequence[tuple[UUID, int]]) -> Plan[int]:
+        """Set the priority of unfinished jobs that are not running, and their line with it."""
+        ...
+
+    def set_queue(self, name: str, *, paused: bool | None = None, step_us: int | None = None) -> Plan[QueueInfo]:
+        """Create the queue's row where needed and change what is not None."""
+        ...
+
+    # Reading
+
+    def get(self, job_id: UUID) -> Plan[Job | None]:
+        """One job, whole."""
+        ...
+
+    def find(self, which: Filter) -> Plan[list[Job]]:
+        """Jobs that match, in order of id (which is the order of creation), at most `which.limit`."""
+        ...
+
+    def tally(self, which: Filter) -> Plan[dict[tuple[str, State], int]]:
+        """How many jobs match, by (queue, state)."""
+        ...
+
+    def attempts(self, job_id: UUID) -> Plan[list[Attempt]]:
+        """The attempts of a job that did not simply succeed, oldest first."""
+        ...
+
+    def logs(self, job_id: UUID) -> Plan[list[LogLine]]:
+        """The lines that a job's handlers wrote, oldest first."""
+        ...
+
+    def queues(self) -> Plan[list[QueueInfo]]:
+        """Every queue that has a row or a job, by name, with its counts by state."""
+        ...
+
+    def meta(self) -> Plan[dict[str, str]]:
+        """The store's own facts: instance id, schema step, and its clock as `now_us`."""
+        ...
+
+    def offenders(self) -> Plan[dict[str, list[str]]]:
+        """The snapshot invariants, each with the ids that break it (at most 20): one consistent read."""
+        ...
+
+    def check(self) -> Plan[dict[str, Any]]:
+        """Engine facts for `doctor`: version, durability, size, and what looks wrong."""
+        ...
