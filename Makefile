@@ -1,0 +1,111 @@
+# Two commands do everything on a machine with Python 3.11+ and make:
+#   make demo    the main job, on real files, with workers killed on the way
+#   make test    lint, types, layers and every test
+# Both make .venv by themselves. `make help` lists the rest.
+
+SHELL = /bin/sh
+VENV = .venv
+BIN = $(VENV)/bin
+PYTHON =
+WORKERS = 2
+ARGS =
+SEEDS =
+SEED =
+WORLD =
+
+PYTEST = $(BIN)/python -m pytest
+# Timing never beside processor-bound work: the first group runs in parallel, the second alone.
+FIRST_GROUP = -n $(WORKERS) --dist worksteal -m "not processes and not timing"
+SECOND_GROUP = -m "processes or timing"
+
+.PHONY: help demo test lint format types layers examples unit conformance simulate processes docs-check clean
+
+help:
+	@echo "make demo         the main job on real files; ARGS='FOLDER --url …' passes options"
+	@echo "make test         everything below, as the gate runs it"
+	@echo "make lint         ruff: rules and format         (make format repairs both)"
+	@echo "make types        mypy --strict, pyright strict, and the file of typed examples"
+	@echo "make layers       the contracts about who may import whom"
+	@echo "make unit         tests of the pure parts"
+	@echo "make conformance  one suite over memory, SQLite and PostgreSQL"
+	@echo "make simulate     simulated worlds; SEEDS=500, or SEED=17 to repeat one; WORLD=memory|sqlite|postgres"
+	@echo "make processes    real processes, real signals, and timing; run alone"
+	@echo "make docs-check   links, and the file names in ARCHITECTURE.md"
+	@echo "make clean        remove .venv, caches and builds"
+
+$(BIN)/python:
+	@python="$(PYTHON)"; \
+	if [ -z "$$python" ]; then \
+		for name in python3.11 python3.12 python3.13 python3 python; do \
+			if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then python=$$name; break; fi; \
+		done; \
+	fi; \
+	if [ -z "$$python" ]; then \
+		echo "make: no Python 3.11 or newer was found; install one, or say make PYTHON=/path/to/python." >&2; exit 1; \
+	fi; \
+	if ! $$python -c 'import venv, ensurepip' >/dev/null 2>&1; then \
+		echo "make: $$python has no venv module; on Debian or Ubuntu, apt-get install python3-venv, then try again." >&2; exit 1; \
+	fi; \
+	rm -rf $(VENV) && $$python -m venv $(VENV)
+
+# A stamp is written last, so an interrupted installation is simply done again.
+$(VENV)/.core: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[postgres]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(VENV)/.core $@
+
+demo: $(VENV)/.core
+	$(BIN)/unstuck demo $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(MAKE) --no-print-directory examples
+
+examples: $(VENV)/.dev
+	@if [ -f tests/typing/check.py ]; then set -x; $(BIN)/python tests/typing/check.py; fi
+
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+# Every part runs even when an earlier one failed; the exit code is that of the whole.
+test: $(VENV)/.dev
+	@failed=""; \
+	for part in lint types layers; do \
+		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
+	done; \
+	echo "== first group: everything but real processes and timing =="; \
+	$(PYTEST) $(FIRST_GROUP) || failed="$$failed first-group"; \
+	echo "== second group: real processes and timing, alone =="; \
+	$(PYTEST) $(SECOND_GROUP) || failed="$$failed second-group"; \
+	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
+
+unit: $(VENV)/.dev
+	$(PYTEST) tests/unit -n $(WORKERS)
+
+conformance: $(VENV)/.dev
+	$(PYTEST) tests/conformance -n $(WORKERS)
+
+simulate: $(VENV)/.dev
+	UNSTUCK_SEEDS="$(SEEDS)" UNSTUCK_SEED="$(SEED)" UNSTUCK_WORLD="$(WORLD)" $(PYTEST) tests/simulation -n $(WORKERS)
+
+processes: $(VENV)/.dev
+	$(PYTEST) $(SECOND_GROUP)
+
+docs-check: $(VENV)/.dev
+	$(PYTEST) tests/tidy/test_documents.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
