@@ -1,0 +1,31 @@
+"""What every test has: the servers, the check for what a run leaves behind, and an honest ending.
+
+A test that this machine cannot run is skipped with a reason that begins with "not run here:". The end
+of the run lists those by name, so that a green line never hides what was not looked at.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+pytest_plugins = ["tests.servers.leaks", "tests.servers.fixtures"]
+
+NOT_RUN_HERE = "not run here:"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith("tests/processes/"):
+            item.add_marker(pytest.mark.processes)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    missing = [
+        f"{report.nodeid}: {reason.partition(NOT_RUN_HERE)[2].strip()}"
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple | list) and NOT_RUN_HERE in (reason := str(report.longrepr[-1]))
+    ]
+    if missing:
+        terminalreporter.section("not run here")
+        for line in sorted(missing):
+            terminalreporter.line(line)
