@@ -1,0 +1,199 @@
+"""What workers and sweeps do for everybody: promote, find the expired, park, wake, notice, prune.
+
+Everything is bounded by a limit and guarded by fence and state, so that two sweeps at once do no harm
+and a sweep that was read before somebody else acted changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from unstuck.model.job import Job
+from unstuck.model.notice import Finding, Notice
+from unstuck.model.states import Event, Reason, State, sources_of, target_of
+from unstuck.storage.memory.tables import (
+    MemoryTables,
+    by_id,
+    in_line,
+    is_expired,
+    is_ready,
+    moment,
+)
+from unstuck.storage.memory.workers import as_read
+from unstuck.storage.protocol import QueueHead, Survey
+
+FRONT = 100
+"""How far a sweep looks into a queue from its front."""
+
+WORKER_KEEP = timedelta(days=1)
+
+
+def promote(tables: MemoryTables, limit: int) -> dict[str, int]:
+    """Make scheduled jobs that are due ready, those first that were due first."""
+    now = moment(tables.clock())
+    due = [
+        (job.wake_at, job.id, job)
+        for job in tables.jobs.values()
+        if job.state is State.SCHEDULED
+        and job.wake_at is not None
+        and job.wake_at <= now
+        and not is_expired(job, now)
+    ]
+    promoted = sorted(due)[:limit]
+    lowest: dict[str, int] = {"": len(promoted)}
+    for _, _, job in promoted:
+        tables.change(job, state=target_of(job.state, Event.PROMOTE), wake_at=job.expires_at)
+        lowest[job.queue] = min(job.line, lowest.get(job.queue, job.line))
+    return lowest
+
+
+def expired(tables: MemoryTables, limit: int) -> list[Job]:
+    """Jobs that were not started by their expiry."""
+    now = moment(tables.clock())
+    sources = sources_of(Event.EXPIRE)
+    return [job for job in by_id(tables.jobs.values()) if job.state in sources and is_expired(job, now)][
+        :limit
+    ]
+
+
+def survey(tables: MemoryTables) -> Survey:
+    """What the sweep needs to see."""
+    now_us = tables.clock()
+    fronts: dict[str, list[Job]] = {}
+    for job in in_line(tables.jobs.values()):
+        if is_ready(job, moment(now_us)):
+            fronts.setdefault(job.queue, []).append(job)
+    return Survey(
+        now_us=now_us,
+        heads=[
+            QueueHead(
+                queue=queue,
+                oldest_us=max(now_us - _due_us(tables, job) for job in front[:FRONT]),
+                is_paused=tables.is_paused(queue),
+                tasks=frozenset(job.task for job in front[:FRONT]),
+            )
+            for queue, front in sorted(fronts.items())
+        ],
+        workers=[as_read(tables, worker) for worker in tables.living()],
+        known_tasks=tables.known_tasks(),
+        notices=notices(tables),
+    )
+
+
+def unhandled(tables: MemoryTables, queue: str, older_us: int, limit: int) -> list[Job]:
+    """Ready jobs at the front of the queue whose task no living worker knows."""
+    now_us = tables.clock()
+    known = tables.known_tasks()
+    front = [job for job in in_line(tables.jobs.values()) if job.queue == queue and job.state is State.READY][
+        :FRONT
+    ]
+    return [job for job in front if job.task not in known and now_us - _due_us(tables, job) > older_us][
+        :limit
+    ]
+
+
+def waiting_unhandled(tables: MemoryTables, limit: int) -> list[tuple[Job, bool]]:
+    """Jobs without a handler whose alarm has passed, and whether their task is known now."""
+    now = moment(tables.clock())
+    known = tables.known_tasks()
+    return [
+        (job, job.task in known)
+        for job in by_id(tables.jobs.values())
+        if job.state is State.WAITING
+        and job.reason is Reason.NO_HANDLER
+        and job.wake_at is not None
+        and job.wake_at <= now
+    ][:limit]
+
+
+def park(tables: MemoryTables, jobs: Sequence[tuple[Job, Reason, int]]) -> int:
+    """Move jobs that stand as they were read to `waiting`."""
+    now_us = tables.clock()
+    parked = 0
+    for read, reason, delay_us in jobs:
+        target = target_of(read.state, Event.PARK)
+        parked += _change_as_read(
+            tables,
+            read,
+            lambda job, target=target, reason=reason, delay_us=delay_us: tables.change(
+                job, state=target, reason=reason, wake_at=moment(now_us + delay_us)
+            ),
+        )
+    return parked
+
+
+def wake(tables: MemoryTables, jobs: Sequence[Job]) -> int:
+    """Move waiting jobs that stand as they were read to `ready`."""
+    woken = 0
+    for read in jobs:
+        target = target_of(read.state, Event.WAKE)
+        woken += _change_as_read(
+            tables,
+            read,
+            lambda job, target=target: tables.change(job, state=target, reason=None, wake_at=job.expires_at),
+        )
+    return woken
+
+
+def keep_notices(
+    tables: MemoryTables, findings: Sequence[Finding], kinds: Sequence[str]
+) -> tuple[list[Notice], list[Notice]]:
+    """Make the notices of these kinds equal to the findings."""
+    now = moment(tables.clock())
+    found = {(finding.kind, finding.subject): finding for finding in findings}
+    went = [notice for key, notice in tables.notices.items() if notice.kind in kinds and key not in found]
+    for notice in went:
+        del tables.notices[notice.kind, notice.subject]
+    appeared: list[Notice] = []
+    for key, finding in found.items():
+        notice = tables.notices.get(key)
+        if notice is None:
+            notice = Notice(finding.kind, finding.subject, finding.sentence, since=now, last_seen=now)
+            appeared.append(notice)
+        tables.notices[key] = replace(notice, sentence=finding.sentence, last_seen=now)
+    return appeared, went
+
+
+def notices(tables: MemoryTables) -> list[Notice]:
+    """All notices, oldest first."""
+    return sorted(tables.notices.values(), key=lambda notice: (notice.since, notice.kind, notice.subject))
+
+
+def prune(tables: MemoryTables, limit: int) -> int:
+    """Delete what is no longer kept."""
+    now = moment(tables.clock())
+    over = [
+        (job.keep_until, job.id)
+        for job in tables.jobs.values()
+        if job.keep_until is not None and job.keep_until <= now
+    ]
+    gone = {job_id: tables.jobs.pop(job_id) for _, job_id in sorted(over)[:limit]}
+    for key in [key for key in tables.attempts if key[0] in gone]:
+        del tables.attempts[key]
+    for line in [line for line in tables.logs if line[0] in gone]:
+        del tables.logs[line]
+    owners = {job.worker_id for job in tables.jobs.values()}
+    old = [
+        worker.id
+        for worker in tables.workers.values()
+        if worker.ended_at is not None and worker.ended_at < now - WORKER_KEEP and worker.id not in owners
+    ]
+    for worker_id in old[:limit]:
+        del tables.workers[worker_id]
+        del tables.worker_tasks[worker_id]
+    return len(gone)
+
+
+def _due_us(tables: MemoryTables, job: Job) -> int:
+    """When the job became due: its line without its head start."""
+    return job.line + job.priority * tables.step_us(job.queue)
+
+
+def _change_as_read(tables: MemoryTables, read: Job, change: Callable[[Job], Job]) -> int:
+    job = tables.jobs.get(read.id)
+    if job is None or job.state is not read.state or job.fence != read.fence:
+        return 0
+    change(job)
+    return 1

@@ -1,0 +1,146 @@
+"""The tables of the memory keeper: dicts of frozen rows, and the clock they are judged by.
+
+A row is the noun itself (`Job`, `Worker`, …), never changed, only replaced; so a copy of a dict is a
+snapshot of a table, and a step that fails is undone by putting the dicts back. What a reader sees
+computed (how long a lease still runs, how many jobs a worker runs) is filled in at the reading, in
+`workers`, and stands at its default in the row.
+
+Order is always that of a key or of insertion, never that of a set: the same calls with the same clock
+give the same answers in every process, which is what makes this keeper an oracle and lets a simulated
+world be repeated from its seed. It is not an oracle of isolation: two steps never overlap here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from unstuck.model.job import PRIORITY_STEP_US, Attempt, ClaimedJob, Job, LogLine
+from unstuck.model.notice import Kind, Notice
+from unstuck.model.states import State
+from unstuck.model.worker import Worker
+from unstuck.storage.protocol import QueueInfo
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def moment(us: int) -> datetime:
+    """A moment in microseconds since the epoch as an aware datetime in UTC."""
+    return _EPOCH + us * _MICROSECOND
+
+
+def micros(at: datetime) -> int:
+    """An aware datetime as microseconds since the epoch."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+class MemoryTables:
+    """Everything that a memory store holds. `clock` answers the store's now in microseconds."""
+
+    def __init__(self, clock: Callable[[], int], instance: str = "memory"):
+        self.clock = clock
+        self.instance = instance
+        self.lock = threading.RLock()
+        self.jobs: dict[UUID, Job] = {}
+        self.attempts: dict[tuple[UUID, int], Attempt] = {}
+        self.logs: dict[tuple[UUID, int, int], LogLine] = {}
+        self.workers: dict[UUID, Worker] = {}
+        self.worker_tasks: dict[UUID, tuple[str, ...]] = {}
+        self.queues: dict[str, QueueInfo] = {}
+        self.notices: dict[tuple[Kind, str], Notice] = {}
+
+    @contextmanager
+    def one_step(self) -> Generator[None, None, None]:
+        """Alone with the tables; whatever is raised inside leaves them as they were."""
+        with self.lock:
+            tables = self._tables()
+            before = [table.copy() for table in tables]
+            try:
+                yield
+            except BaseException:
+                for table, rows in zip(tables, before, strict=True):
+                    table.clear()
+                    table.update(rows)
+                raise
+
+    def change(self, job: Job, **columns: Any) -> Job:
+        """Replace these columns of a job's row."""
+        changed = replace(job, **columns)
+        self.jobs[job.id] = changed
+        return changed
+
+    def step_us(self, queue: str) -> int:
+        """The head start of one step of priority in this queue."""
+        row = self.queues.get(queue)
+        return PRIORITY_STEP_US if row is None else row.step_us
+
+    def is_paused(self, queue: str) -> bool:
+        """Whether the queue's row says that nothing is claimed from it."""
+        row = self.queues.get(queue)
+        return row is not None and row.paused_at is not None
+
+    def living(self) -> list[Worker]:
+        """The rows of workers that have not ended, in the order in which they came."""
+        return [worker for worker in self.workers.values() if worker.ended_at is None]
+
+    def known_tasks(self) -> frozenset[str]:
+        """The tasks that at least one living worker knows."""
+        return frozenset(name for worker in self.living() for name in self.worker_tasks[worker.id])
+
+    def _tables(self) -> list[dict[Any, Any]]:
+        return [
+            self.jobs,
+            self.attempts,
+            self.logs,
+            self.workers,
+            self.worker_tasks,
+            self.queues,
+            self.notices,
+        ]
+
+
+def in_line(jobs: Iterable[Job]) -> list[Job]:
+    """These jobs in the order in which they are claimed."""
+    return sorted(jobs, key=lambda job: (job.line, job.id))
+
+
+def by_id(jobs: Iterable[Job]) -> list[Job]:
+    """These jobs in the order of their ids, which is that of their creation."""
+    return sorted(jobs, key=lambda job: job.id)
+
+
+def is_expired(job: Job, now: datetime) -> bool:
+    """Whether the job has an expiry and it has passed."""
+    return job.expires_at is not None and job.expires_at <= now
+
+
+def is_ready(job: Job, now: datetime) -> bool:
+    """Whether a worker may take the job now, its queue's pause aside."""
+    return job.state is State.READY and not is_expired(job, now)
+
+
+def claimed(job: Job) -> ClaimedJob:
+    """The narrow row that a worker receives."""
+    return ClaimedJob(
+        id=job.id,
+        fence=job.fence,
+        generation=job.generation,
+        queue=job.queue,
+        task=job.task,
+        line=job.line,
+        args=job.args,
+        codec=job.codec,
+        timeout_us=job.timeout_us,
+        failures=job.failures,
+        crashes=job.crashes,
+        losses=job.losses,
+        snoozes=job.snoozes,
+        policy=job.policy,
+        then=job.then,
+    )

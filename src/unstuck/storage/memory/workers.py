@@ -1,0 +1,183 @@
+"""Workers in the tables: rows that begin once and end once, and what they own.
+
+An orphan is a running job whose worker has ended: a fact that never changes back. So nothing here
+compares times to find one; only `end_lapsed` looks at leases, and only of rows that have not ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from unstuck.model.job import ClaimedJob
+from unstuck.model.states import Event, Reason, State, target_of
+from unstuck.model.worker import NewWorker, Worker
+from unstuck.storage.memory.tables import MemoryTables, by_id, claimed, is_ready, micros, moment
+from unstuck.storage.protocol import Look, Renewed
+
+LAPSED = "lapsed"
+
+
+def register(tables: MemoryTables, new: NewWorker) -> int:
+    """Insert the worker and wake the jobs that waited for one of its tasks."""
+    now_us = tables.clock()
+    if new.id in tables.workers:
+        return now_us
+    tables.workers[new.id] = Worker(
+        id=new.id,
+        kind=new.kind,
+        supervisor_id=new.supervisor_id,
+        host=new.host,
+        pid=new.pid,
+        lease_us=new.lease_us,
+        lease_until=moment(now_us + new.lease_us),
+        lease_left_us=None,
+        started_at=moment(now_us),
+        ended_at=None,
+        reason=None,
+        draining_at=None,
+        stalled_at=None,
+        queues=tuple(new.queues),
+        version=new.version,
+    )
+    tables.worker_tasks[new.id] = tuple(new.tasks)
+    for job in list(tables.jobs.values()):
+        if job.state is State.WAITING and job.reason is Reason.NO_HANDLER and job.task in new.tasks:
+            tables.change(job, state=target_of(job.state, Event.WAKE), reason=None, wake_at=job.expires_at)
+    return now_us
+
+
+def renew(
+    tables: MemoryTables, worker_ids: Sequence[UUID], lease_us: int, reports: Mapping[UUID, str]
+) -> Renewed:
+    """Extend the leases of workers that have not ended."""
+    now_us = tables.clock()
+    alive: list[UUID] = []
+    for worker_id in worker_ids:
+        worker = tables.workers.get(worker_id)
+        if worker is None or worker.ended_at is not None:
+            continue
+        report = json.loads(reports[worker_id]) if worker_id in reports else worker.report
+        tables.workers[worker_id] = replace(worker, lease_until=moment(now_us + lease_us), report=report)
+        alive.append(worker_id)
+    return Renewed(now_us, frozenset(alive))
+
+
+def end_worker(tables: MemoryTables, worker_id: UUID, reason: str) -> bool:
+    """End this worker's row, once."""
+    worker = tables.workers.get(worker_id)
+    if worker is None or worker.ended_at is not None:
+        return False
+    tables.workers[worker_id] = replace(worker, ended_at=moment(tables.clock()), reason=reason)
+    return True
+
+
+def end_lapsed(tables: MemoryTables) -> list[Worker]:
+    """End workers whose lease is over, and pull in leases longer than they may be."""
+    now = moment(tables.clock())
+    ended: list[Worker] = []
+    for worker in tables.living():
+        assert worker.lease_until is not None
+        longest = now + timedelta(microseconds=worker.lease_us)
+        if worker.lease_until < now:
+            tables.workers[worker.id] = replace(worker, ended_at=now, reason=LAPSED)
+            ended.append(as_read(tables, tables.workers[worker.id]))
+        elif worker.lease_until > longest:
+            tables.workers[worker.id] = replace(worker, lease_until=longest)
+    return ended
+
+
+def drain(tables: MemoryTables, worker_id: UUID) -> bool:
+    """Mark a living worker as draining; the first moment is kept."""
+    worker = tables.workers.get(worker_id)
+    if worker is None or worker.ended_at is not None:
+        return False
+    tables.workers[worker_id] = replace(worker, draining_at=worker.draining_at or moment(tables.clock()))
+    return True
+
+
+def mark_stalled(tables: MemoryTables, worker_id: UUID, is_stalled: bool) -> bool:
+    """Note that a living worker's child does not tick, since when, or that it ticks again."""
+    worker = tables.workers.get(worker_id)
+    if worker is None or worker.ended_at is not None:
+        return False
+    since = (worker.stalled_at or moment(tables.clock())) if is_stalled else None
+    tables.workers[worker_id] = replace(worker, stalled_at=since)
+    return True
+
+
+def workers(tables: MemoryTables, include_ended: bool) -> list[Worker]:
+    """The workers, living ones first, newest first."""
+    rows = [worker for worker in tables.workers.values() if include_ended or worker.ended_at is None]
+    rows.sort(key=lambda worker: (worker.started_at, worker.id), reverse=True)
+    rows.sort(key=lambda worker: worker.ended_at is not None)
+    return [as_read(tables, worker) for worker in rows]
+
+
+def as_read(tables: MemoryTables, worker: Worker) -> Worker:
+    """The row with what a reader sees computed from other rows and from the clock."""
+    left = None
+    if worker.lease_until is not None and worker.ended_at is None:
+        left = micros(worker.lease_until) - tables.clock()
+    return replace(
+        worker,
+        lease_left_us=left,
+        late_endings=sum(
+            row.worker_id == worker.id and row.late_at is not None for row in tables.attempts.values()
+        ),
+        running=len(owned(tables, worker.id)),
+    )
+
+
+def owned(tables: MemoryTables, worker_id: UUID) -> list[ClaimedJob]:
+    """The running attempts of a worker."""
+    return [
+        claimed(job)
+        for job in by_id(tables.jobs.values())
+        if job.state is State.RUNNING and job.worker_id == worker_id
+    ]
+
+
+def orphans(
+    tables: MemoryTables, limit: int, include_missing: bool
+) -> list[tuple[ClaimedJob, Worker | None]]:
+    """Running jobs whose worker has ended or, where asked, has no row."""
+    found: list[tuple[ClaimedJob, Worker | None]] = []
+    for job in by_id(tables.jobs.values()):
+        if job.state is not State.RUNNING or job.worker_id is None or len(found) >= limit:
+            continue
+        worker = tables.workers.get(job.worker_id)
+        if worker is None and include_missing:
+            found.append((claimed(job), None))
+        elif worker is not None and worker.ended_at is not None:
+            found.append((claimed(job), as_read(tables, worker)))
+    return found
+
+
+def look(tables: MemoryTables, worker_id: UUID, queues: Sequence[str], tasks: Sequence[str]) -> Look:
+    """What a worker asks once per poll."""
+    now_us = tables.clock()
+    now = moment(now_us)
+    worker = tables.workers.get(worker_id)
+    ready: dict[str, int] = {}
+    alarms: list[int] = []
+    cancel: list[tuple[UUID, int]] = []
+    for job in by_id(tables.jobs.values()):
+        if job.queue in queues and job.task in tasks and is_ready(job, now):
+            if not tables.is_paused(job.queue):
+                ready[job.queue] = min(job.line, ready.get(job.queue, job.line))
+        elif job.state is State.SCHEDULED and job.wake_at is not None:
+            alarms.append(micros(job.wake_at) - now_us)
+        elif job.state is State.RUNNING and job.worker_id == worker_id and job.cancel_asked_at is not None:
+            cancel.append((job.id, job.fence))
+    return Look(
+        now_us=now_us,
+        is_alive=worker is not None and worker.ended_at is None,
+        is_draining=worker is not None and worker.draining_at is not None,
+        ready=ready,
+        next_alarm_us=min(alarms, default=None),
+        cancel=cancel,
+    )
