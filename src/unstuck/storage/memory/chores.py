@@ -6,8 +6,7 @@ and a sweep that was read before somebody else acted changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import timedelta
 
 from unstuck.model.job import Job
@@ -114,13 +113,11 @@ def park(tables: MemoryTables, jobs: Sequence[tuple[Job, Reason, int]]) -> int:
     parked = 0
     for read, reason, delay_us in jobs:
         target = target_of(read.state, Event.PARK)
-        parked += _change_as_read(
-            tables,
-            read,
-            lambda job, target=target, reason=reason, delay_us=delay_us: tables.change(
-                job, state=target, reason=reason, wake_at=moment(now_us + delay_us)
-            ),
-        )
+        if stands_as_read(tables, read):
+            tables.change(
+                tables.jobs[read.id], state=target, reason=reason, wake_at=moment(now_us + delay_us)
+            )
+            parked += 1
     return parked
 
 
@@ -129,11 +126,10 @@ def wake(tables: MemoryTables, jobs: Sequence[Job]) -> int:
     woken = 0
     for read in jobs:
         target = target_of(read.state, Event.WAKE)
-        woken += _change_as_read(
-            tables,
-            read,
-            lambda job, target=target: tables.change(job, state=target, reason=None, wake_at=job.expires_at),
-        )
+        if stands_as_read(tables, read):
+            job = tables.jobs[read.id]
+            tables.change(job, state=target, reason=None, wake_at=job.expires_at)
+            woken += 1
     return woken
 
 
@@ -148,11 +144,12 @@ def keep_notices(
         del tables.notices[notice.kind, notice.subject]
     appeared: list[Notice] = []
     for key, finding in found.items():
-        notice = tables.notices.get(key)
-        if notice is None:
-            notice = Notice(finding.kind, finding.subject, finding.sentence, since=now, last_seen=now)
+        there = tables.notices.get(key)
+        since = now if there is None else there.since
+        notice = Notice(finding.kind, finding.subject, finding.sentence, since=since, last_seen=now)
+        tables.notices[key] = notice
+        if there is None:
             appeared.append(notice)
-        tables.notices[key] = replace(notice, sentence=finding.sentence, last_seen=now)
     return appeared, went
 
 
@@ -191,9 +188,7 @@ def _due_us(tables: MemoryTables, job: Job) -> int:
     return job.line + job.priority * tables.step_us(job.queue)
 
 
-def _change_as_read(tables: MemoryTables, read: Job, change: Callable[[Job], Job]) -> int:
+def stands_as_read(tables: MemoryTables, read: Job) -> bool:
+    """Whether nobody has moved the job since it was read."""
     job = tables.jobs.get(read.id)
-    if job is None or job.state is not read.state or job.fence != read.fence:
-        return 0
-    change(job)
-    return 1
+    return job is not None and (job.state, job.fence) == (read.state, read.fence)
