@@ -18,7 +18,7 @@ PYTEST = $(BIN)/python -m pytest
 FIRST_GROUP = -n $(WORKERS) --dist worksteal -m "not processes and not timing"
 SECOND_GROUP = -m "processes or timing"
 
-.PHONY: help demo test lint format types layers examples unit conformance simulate processes docs-check clean
+.PHONY: help demo test lint format types layers unit conformance simulate processes docs-check clean
 
 help:
 	@echo "make demo         the main job on real files; ARGS='FOLDER --url …' passes options"
@@ -69,12 +69,11 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format src tests
 
 types: $(VENV)/.dev
-	$(BIN)/mypy
-	$(BIN)/pyright --pythonpath $(BIN)/python
-	@$(MAKE) --no-print-directory examples
-
-examples: $(VENV)/.dev
-	@if [ -f tests/typing/check.py ]; then set -x; $(BIN)/python tests/typing/check.py; fi
+	@failed=0; set -x; \
+	$(BIN)/mypy || failed=1; \
+	$(BIN)/pyright --pythonpath $(BIN)/python || failed=1; \
+	if [ -f tests/typing/check.py ]; then $(BIN)/python tests/typing/check.py || failed=1; fi; \
+	exit $$failed
 
 layers: $(VENV)/.dev
 	$(BIN)/lint-imports
