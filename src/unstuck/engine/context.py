@@ -36,6 +36,8 @@ class Context:
     _progress: tuple[float, float | None, str] | None = field(default=None, repr=False)
     _lines: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]], repr=False)
     _numbered: int = field(default=0, repr=False)
+    _verdict_id: UUID | None = field(default=None, repr=False)
+    _settled: bool = field(default=False, repr=False)
 
     @property
     def id(self) -> UUID:
@@ -83,6 +85,11 @@ class Context:
         self._lines.append((self._numbered, cut))
         self._wrote(self)
 
+    def take_lines(self) -> list[tuple[int, str]]:
+        """The lines written since the last call, numbered; for the settling loop."""
+        lines, self._lines = self._lines, []
+        return lines
+
     def settling(self, tx: Any, result: Any = None) -> Any:
         """Effects and ending in one transaction: `with ctx.settling(tx=session):` or `async with`.
 
@@ -100,4 +107,6 @@ def current() -> Context:
     try:
         return _current.get()
     except LookupError:
-        raise NoCurrentJob("there is no job running here: current() works inside a task that a worker runs") from None
+        raise NoCurrentJob(
+            "there is no job running here: current() works inside a task that a worker runs"
+        ) from None

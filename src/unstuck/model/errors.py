@@ -93,7 +93,9 @@ class JobFailed(JobError):
     never rebuilt. `reason` is from the closed list of reasons.
     """
 
-    def __init__(self, message: str, *, reason: str = "", type: str = "", text: str = "", traceback: str = ""):
+    def __init__(
+        self, message: str, *, reason: str = "", type: str = "", text: str = "", traceback: str = ""
+    ):
         super().__init__(message)
         self.reason = reason
         self.type = type
@@ -136,7 +138,9 @@ class Steering(Exception):
 class Retry(Steering):
     """End this attempt as a counted failure and run again, `after` a duration or the task's back-off."""
 
-    def __init__(self, message: str = "retry asked for by the task", *, after: float | str | timedelta | None = None):
+    def __init__(
+        self, message: str = "retry asked for by the task", *, after: float | str | timedelta | None = None
+    ):
         super().__init__(message)
         self.after = after
 

@@ -17,7 +17,9 @@ from unstuck.rules.keeping import keep_us
 from unstuck.rules.retrying import SNOOZES_IN_A_ROW, SUSPECT_DELAY_US, backoff_us
 
 
-def succeeded(job: ClaimedJob, verdict_id: UUID, worker_id: UUID, result: str | None, not_kept: str = "") -> Verdict:
+def succeeded(
+    job: ClaimedJob, verdict_id: UUID, worker_id: UUID, result: str | None, not_kept: str = ""
+) -> Verdict:
     """The handler returned. `not_kept` says why its result could not be stored; the job succeeds all the same."""
     effects: tuple[Effect, ...] = (Insert(job.then),) if job.then else ()
     return Verdict(
@@ -54,7 +56,9 @@ def failed(
     shared = {"counts": Counts(failures=1, snoozes=None), "error": error, "outcome": outcome}
     if may_retry and failures < job.policy.tries:
         delay = backoff_us(job.policy, failures, dice) if after_us is None else after_us
-        return _ending(job, verdict_id, worker_id, Event.RETRY, reason=Reason.RETRYING, delay_us=delay, **shared)
+        return _ending(
+            job, verdict_id, worker_id, Event.RETRY, reason=Reason.RETRYING, delay_us=delay, **shared
+        )
     last = reason or (Reason.TRIES_EXHAUSTED if may_retry else Reason.NOT_RETRIED)
     keep = keep_us(job.policy, State.FAILED)
     return _ending(job, verdict_id, worker_id, Event.FAIL, reason=last, keep_us=keep, **shared)
@@ -91,7 +95,9 @@ def snoozed(job: ClaimedJob, verdict_id: UUID, worker_id: UUID, after_us: int) -
     )
 
 
-def handed_back(job: ClaimedJob, verdict_id: UUID, worker_id: UUID, *, started: bool, why: str = "") -> Verdict:
+def handed_back(
+    job: ClaimedJob, verdict_id: UUID, worker_id: UUID, *, started: bool, why: str = ""
+) -> Verdict:
     """The worker gives the job back: same place in line, nothing counted against it."""
     return _ending(
         job,

@@ -1,9 +1,10 @@
 """An attempt ended without its worker: the process died, stalled for good, or went with its host.
 
-Crashes convict only the guilty. A *crash* is counted where a supervisor saw the process die and the
-attempt had started; a *loss* where the whole host went and nobody knows; nothing where the attempt had
-not started or its process was killed for another's sake. A suspect ran alone, so its death is its own
-even where the host went with it.
+Crashes convict only the guilty. A *crash* is counted where a supervisor saw a process die in which this
+attempt was the only one running: certainly its own. A *loss* is counted where several were running, or
+where the whole host went and nobody knows; three losses make a suspect, which runs in a process of its
+own, so that the next death is certainly its own. Nothing is counted where the attempt had not started or
+its process was killed for another's sake.
 """
 
 from __future__ import annotations
@@ -44,9 +45,12 @@ def crashed(
     )
 
 
-def lost(job: ClaimedJob, verdict_id: UUID, worker_id: UUID | None, why: str) -> Verdict:
-    """The worker's whole host or supervisor went, and with it the knowledge of what had started."""
-    if job.is_suspect:
+def lost(
+    job: ClaimedJob, verdict_id: UUID, worker_id: UUID | None, why: str, *, alone: bool = False
+) -> Verdict:
+    """A death that cannot be pinned on this attempt: a whole host or supervisor went, or a process in
+    which several attempts were running. A suspect that was the only one (`alone`) is convicted."""
+    if job.is_suspect and alone:
         return crashed(job, verdict_id, worker_id, {"why": why, "alone": True})
     losses = job.losses + 1
     last = losses >= job.policy.loss_limit

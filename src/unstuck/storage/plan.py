@@ -239,4 +239,3 @@ async def run_inside_async(connection: AsyncConnection, plan: Plan[R]) -> R:
 
 def _pause(tries: int) -> float:
     return CONFLICT_PAUSE * 2.0**tries * random.uniform(0.5, 1.5)
-

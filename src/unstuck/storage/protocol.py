@@ -225,7 +225,9 @@ class Store(Protocol):
         """All running attempts of a worker."""
         ...
 
-    def orphans(self, limit: int, include_missing: bool = False) -> Plan[list[tuple[ClaimedJob, Worker | None]]]:
+    def orphans(
+        self, limit: int, include_missing: bool = False
+    ) -> Plan[list[tuple[ClaimedJob, Worker | None]]]:
         """Running jobs whose worker has ended, with that worker; with `include_missing` also those
         whose worker has no row. A fact that never changes back; settle is fenced all the same."""
         ...
@@ -253,7 +255,9 @@ class Store(Protocol):
         """Move waiting jobs to `ready`, guarded by fence and state."""
         ...
 
-    def keep_notices(self, findings: Sequence[Finding], kinds: Sequence[str]) -> Plan[tuple[list[Notice], list[Notice]]]:
+    def keep_notices(
+        self, findings: Sequence[Finding], kinds: Sequence[str]
+    ) -> Plan[tuple[list[Notice], list[Notice]]]:
         """Make the notices of these kinds equal to the findings; answers those that appeared and went."""
         ...
 
@@ -280,7 +284,9 @@ class Store(Protocol):
         """Set the priority of unfinished jobs that are not running, and their line with it."""
         ...
 
-    def set_queue(self, name: str, *, paused: bool | None = None, step_us: int | None = None) -> Plan[QueueInfo]:
+    def set_queue(
+        self, name: str, *, paused: bool | None = None, step_us: int | None = None
+    ) -> Plan[QueueInfo]:
         """Create the queue's row where needed and change what is not None."""
         ...
 

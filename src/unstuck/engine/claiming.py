@@ -1,0 +1,118 @@
+"""Asking for work: exactly the free places, and a little more where tasks are fast.
+
+There is one *course* per queue and kind of place, taken in turn, each claimed from behind the place in
+line where its own last claim ended (the cursor), because the head of the index may be full of entries
+that are gone but not yet vacuumed. An empty answer sends the cursor back to the start once; a course that
+is empty from there is dry until the next look sees something ready. More than the free places is claimed
+only for tasks whose recent mean is under 5 ms.
+
+A claim whose answer is lost may have happened; nobody guesses. The attempts are then running in the
+store under this worker and unknown here, and reconciling gives them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from unstuck.engine.executing import Executor
+from unstuck.engine.handler import Kind
+from unstuck.engine.shift import Held, Shift
+from unstuck.rules.settings import QueueShare
+from unstuck.storage.protocol import Cursor
+
+PREFETCH_MAX = 500
+
+
+class Course(NamedTuple):
+    """One kind of claim: from this queue, for this kind of place, beyond the free places or not."""
+
+    share: QueueShare
+    kind: Kind
+    is_prefetch: bool
+
+
+class Claiming:
+    """The claiming loop of one worker."""
+
+    def __init__(self, shift: Shift, executor: Executor):
+        self._shift = shift
+        self._executor = executor
+        self._tasks = {
+            kind: [name for name, handler in shift.handlers.items() if handler.kind is kind] for kind in Kind
+        }
+        self._courses = [
+            Course(share, kind, is_prefetch)
+            for share in shift.settings.queues
+            for kind, tasks in self._tasks.items()
+            if tasks
+            for is_prefetch in ((True, False) if kind is not Kind.ISOLATED else (False,))
+        ]
+        self._cursors: dict[Course, Cursor] = {}
+        self._dry: set[Course] = set()
+        self._turn = 0
+
+    def look_back(self, queue: str) -> None:
+        """Start the next scans of this queue at its head."""
+        for course in self._courses:
+            if course.share.name == queue:
+                self._cursors.pop(course, None)
+                self._dry.discard(course)
+
+    async def round(self) -> float:
+        """Claim once, by the next course that has places and something ready; wait when none has."""
+        shift = self._shift
+        if shift.may_start and shift.ready:
+            for _ in self._courses:
+                course = self._courses[self._turn % len(self._courses)]
+                self._turn += 1
+                if course.share.name in shift.ready and course not in self._dry:
+                    tasks, limit = self._demand(course)
+                    if tasks and limit > 0:
+                        await self._claim(course, tasks, limit)
+                        return 0.0
+        return shift.settings.lease
+
+    def _demand(self, course: Course) -> tuple[Sequence[str], int]:
+        """Which tasks, and how many, this course could start now."""
+        shift, executor = self._shift, self._executor
+        tasks = self._tasks[course.kind]
+        if course.is_prefetch:
+            tasks = [name for name in tasks if executor.is_fast(name)]
+            limit = PREFETCH_MAX - len(shift.buffer) - len(shift.outbox)
+        else:
+            waiting = sum(executor.kind_of(held.job.task) is course.kind for held in shift.buffer)
+            limit = executor.room()[course.kind] - waiting
+        if course.share.limit is not None:
+            limit = min(limit, course.share.limit - self._in_hand(course.share.name))
+        return tasks, min(limit, PREFETCH_MAX)
+
+    def _in_hand(self, queue: str) -> int:
+        shift = self._shift
+        running = sum(run.job.queue == queue for run in shift.runs.values())
+        return running + sum(held.job.queue == queue for held in shift.buffer)
+
+    async def _claim(self, course: Course, tasks: Sequence[str], limit: int) -> None:
+        shift = self._shift
+        after = self._cursors.get(course)
+        withdrawn = shift.page.withdrawn
+        shift.claims_in_flight += 1
+        try:
+            plan = shift.store.claim(shift.id, course.share.name, tasks, limit, after)
+            jobs = await shift.claim_lane.run(plan, shift.settings.deadline)
+        except BaseException:
+            shift.reconcile_now()
+            raise
+        finally:
+            shift.claims_in_flight -= 1
+            shift.claims_made += 1
+        now = shift.env.now()
+        shift.page.round_trip = now
+        if jobs:
+            self._cursors[course] = Cursor(jobs[-1].line, jobs[-1].id)
+        elif after is not None:
+            self._cursors.pop(course, None)
+        else:
+            self._dry.add(course)
+        shift.buffer.extend(Held(job, withdrawn, now) for job in jobs)
+        self._executor.start_next()

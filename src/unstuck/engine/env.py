@@ -1,0 +1,32 @@
+"""The seams: time, chance and identity, given to the engine and never taken from the air.
+
+Durations inside a process are measured by CLOCK_BOOTTIME, which goes on while a laptop sleeps, so that a
+worker wakes up knowing that its lease is over. Waiting itself goes through the running event loop, which
+the simulator replaces.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from unstuck.model.ids import uuid7
+
+
+def boottime() -> float:
+    """Seconds since the machine booted, sleep included; monotonic time where there is no such clock."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """What one process of the engine knows of the world."""
+
+    now: Callable[[], float] = boottime
+    new_id: Callable[[], UUID] = uuid7
+    dice: random.Random = field(default_factory=random.Random)

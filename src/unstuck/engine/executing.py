@@ -1,0 +1,310 @@
+"""Running claimed jobs: a place, a slot on the page, user code, and a verdict.
+
+Places are counted per kind: coroutines on the loop, plain functions in our threads, isolated ones (and
+suspects, whatever their kind) in processes of their own. A start is: write the slot, then look whether
+it is still allowed; so a worker that was withdrawn or whose lease is unsure never starts anything that
+others might start too.
+
+The timeout ladder: at the timeout `ctx.cancelled` turns true and a coroutine is cancelled, an isolated
+process is killed; one grace later the attempt is settled as timed out whatever still runs, and this
+process asks to be replaced, because a thread cannot be killed. A handler that returns within the grace
+has succeeded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from unstuck.engine import concluding
+from unstuck.engine.concluding import Stop
+from unstuck.engine.context import Context, _current
+from unstuck.engine.handler import Handler, Kind
+from unstuck.engine.page import Phase
+from unstuck.engine.shift import Held, Key, Shift
+from unstuck.engine.threads import ThreadPool
+from unstuck.model.errors import Steering
+from unstuck.model.job import ClaimedJob
+from unstuck.model.verdict import Verdict
+from unstuck.rules import judging, rescuing
+
+log = logging.getLogger("unstuck.engine")
+
+FAST_SECONDS = 0.005
+FAST_SAMPLES = 20
+MEMORY_OF_MEAN = 0.05
+
+
+@dataclass(eq=False)
+class Run:
+    """One started attempt."""
+
+    job: ClaimedJob
+    handler: Handler
+    kind: Kind
+    slot: int
+    verdict_id: UUID
+    context: Context
+    started_at: float
+    stop: Stop = Stop.NOT
+    why: str = ""
+    task: asyncio.Task[Any] | None = None
+    thread_id: int | None = None
+    timers: list[asyncio.TimerHandle] = field(default_factory=list[asyncio.TimerHandle])
+
+    @property
+    def key(self) -> Key:
+        """(job id, fence)."""
+        return self.job.id, self.job.fence
+
+
+Isolate = Callable[[Run], Awaitable[Verdict]]
+
+
+class Executor:
+    """Starts what fits, stops what must stop, and delivers a verdict for everything that started."""
+
+    def __init__(
+        self,
+        shift: Shift,
+        isolate: Isolate | None = None,
+        settle_inside: Callable[[Context, Any, Any], Any] | None = None,
+    ):
+        self._shift = shift
+        self._isolate = isolate
+        self._settle_inside = settle_inside
+        settings = shift.settings
+        self._free = {
+            Kind.ASYNC: settings.concurrency,
+            Kind.PLAIN: settings.threads,
+            Kind.ISOLATED: settings.isolated,
+        }
+        self._pool = ThreadPool(settings.threads, asyncio.get_running_loop())
+        self._slots: dict[Key, int] = {}
+        self._means: dict[str, tuple[int, float]] = {}
+        self.wrote: Callable[[Context], None] = lambda context: None
+
+    def room(self) -> dict[Kind, int]:
+        """Free places per kind, not counting what already lies in the buffer."""
+        return dict(self._free)
+
+    def kind_of(self, task: str) -> Kind:
+        """The kind of place that a task needs."""
+        return self._shift.handlers[task].kind
+
+    def is_fast(self, task: str) -> bool:
+        """Whether its recent mean is under 5 ms, so that claiming more than the free places pays."""
+        samples, mean = self._means.get(task, (0, 1.0))
+        return samples >= FAST_SAMPLES and mean < FAST_SECONDS
+
+    def start_next(self) -> None:
+        """Start from the buffer whatever has a place, in order of the line within each kind."""
+        shift = self._shift
+        skipped: deque[Held] = deque()
+        while shift.buffer and any(free > 0 for free in self._free.values()):
+            if not shift.may_start:
+                break
+            held = shift.buffer.popleft()
+            handler = shift.handlers.get(held.job.task)
+            if handler is None:
+                shift.hand_back(held.job, started=False, why="its task is not known here")
+                continue
+            is_alone = held.job.is_suspect and self._isolate is not None
+            kind = Kind.ISOLATED if is_alone else handler.kind
+            if self._free[kind] <= 0:
+                skipped.append(held)
+            elif not self._begin(held, handler, kind):
+                skipped.append(held)
+                break
+        shift.buffer.extendleft(reversed(skipped))
+        shift.page.free_places = max(0, sum(self._free.values()) - len(shift.buffer))
+
+    def _begin(self, held: Held, handler: Handler, kind: Kind) -> bool:
+        shift, job, now = self._shift, held.job, self._shift.env.now()
+        timeout = None if job.timeout_us is None else job.timeout_us / 1_000_000
+        phase = Phase.ISOLATED if kind is Kind.ISOLATED else Phase.RUNNING
+        slot = shift.page.write_slot(job.id, job.fence, phase, now + timeout if timeout else 0.0)
+        if slot is None:
+            return False
+        if held.withdrawn != shift.page.withdrawn:
+            shift.page.set_phase(slot, Phase.EMPTY)
+            shift.hand_back(job, started=False, why="withdrawn before its start")
+            return True
+        if not shift.may_start:
+            shift.page.set_phase(slot, Phase.EMPTY)
+            return False
+        context = Context(job, shift.id, self.wrote, self._settle_inside)
+        run = Run(job, handler, kind, slot, shift.env.new_id(), context, now)
+        context._verdict_id = run.verdict_id
+        self._free[kind] -= 1
+        self._slots[run.key] = slot
+        shift.runs[run.key] = run
+        if timeout is not None:
+            loop = asyncio.get_running_loop()
+            run.timers.append(loop.call_later(timeout, self._stop, run, Stop.TIMEOUT, "timeout"))
+        self._launch(run)
+        return True
+
+    def _launch(self, run: Run) -> None:
+        try:
+            arguments = run.handler.decode(run.job.args)
+        except Exception as error:
+            dice = self._shift.env.dice.random()
+            verdict = concluding.of_bad_payload(run.job, run.verdict_id, self._shift.id, error, dice)
+            self._conclude(run, verdict)
+            return
+        scope = contextvars.copy_context()
+        scope.run(_current.set, run.context)
+        if run.kind is Kind.ISOLATED and self._isolate is not None:
+            run.task = asyncio.ensure_future(self._isolate(run))
+            run.task.add_done_callback(lambda task: self._isolated_ended(run, task))
+        elif run.handler.kind is Kind.ASYNC:
+            work = run.handler.function(**arguments)
+            run.task = asyncio.get_running_loop().create_task(work, context=scope)
+            run.task.add_done_callback(lambda task: self._task_ended(run, task))
+        else:
+            function = run.handler.function
+
+            def call() -> Any:
+                run.thread_id = (
+                    ctypes.pythonapi.PyThread_get_thread_ident() if run.handler.interrupt_threads else None
+                )
+                try:
+                    return scope.run(function, **arguments)
+                finally:
+                    run.thread_id = None
+
+            self._pool.submit(call, lambda result, error: self._ended(run, result, error))
+
+    def _task_ended(self, run: Run, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            self._ended(run, None, asyncio.CancelledError("the task cancelled itself"))
+        else:
+            error = task.exception()
+            self._ended(run, None if error else task.result(), error)
+
+    def _isolated_ended(self, run: Run, task: asyncio.Task[Verdict]) -> None:
+        if run.key not in self._shift.runs:
+            return
+        if task.cancelled() or task.exception() is not None:
+            if run.stop is Stop.NOT:
+                run.stop, run.why = Stop.HAND_BACK, f"its process could not be run: {task.exception()}"
+            self._conclude(run, self._stopped(run))
+        elif run.stop is not Stop.NOT and task.result().detail.get("died"):
+            self._conclude(run, self._stopped(run))
+        else:
+            self._conclude(run, task.result())
+
+    def _ended(self, run: Run, result: Any, error: BaseException | None) -> None:
+        if run.key not in self._shift.runs:
+            return
+        shift = self._shift
+        self._learn(run)
+        if error is None:
+            verdict = concluding.of_return(run.job, run.handler, run.verdict_id, shift.id, result)
+        elif run.stop is not Stop.NOT and not isinstance(error, Steering):
+            verdict = self._stopped(run)
+        else:
+            dice = shift.env.dice.random()
+            verdict = concluding.of_error(run.job, run.handler, run.verdict_id, shift.id, error, dice)
+        self._conclude(run, verdict)
+
+    def _stopped(self, run: Run) -> Verdict:
+        dice = self._shift.env.dice.random()
+        return concluding.of_stop(run.job, run.stop, run.verdict_id, self._shift.id, dice, run.why)
+
+    def _conclude(self, run: Run, verdict: Verdict) -> None:
+        shift = self._shift
+        for timer in run.timers:
+            timer.cancel()
+        del shift.runs[run.key]
+        self._free[run.kind] += 1
+        shift.page.set_phase(run.slot, Phase.ENDED)
+        shift.deliver(verdict)
+        if shift.buffer:
+            self.start_next()
+        else:
+            shift.page.free_places = sum(self._free.values())
+        shift.claim_now()
+
+    def confirmed(self, key: Key) -> None:
+        """The store has the ending of this attempt: its slot is free."""
+        slot = self._slots.pop(key, None)
+        if slot is not None:
+            self._shift.page.set_phase(slot, Phase.EMPTY)
+
+    def ask_cancel(self, key: Key) -> None:
+        """Somebody asked this attempt to cancel."""
+        run = self._shift.runs.get(key)
+        if run is not None and run.stop is Stop.NOT:
+            self._stop(run, Stop.CANCEL, "cancel asked for")
+
+    def stop_coroutines(self, why: str) -> None:
+        """Stop what can be stopped (coroutines, isolated processes), to be handed back; tell threads."""
+        for run in list(self._shift.runs.values()):
+            if run.stop is Stop.NOT:
+                if run.kind is Kind.PLAIN:
+                    run.context._stop.set()
+                else:
+                    self._stop(run, Stop.HAND_BACK, why)
+
+    def refused(self, key: Key) -> None:
+        """The store says that this attempt is no longer ours: its handler should stop."""
+        run = self._shift.runs.get(key)
+        if run is not None:
+            run.context._stop.set()
+
+    def _stop(self, run: Run, stop: Stop, why: str) -> None:
+        if run.key not in self._shift.runs:
+            return
+        run.stop, run.why = stop, why
+        run.context._stop.set()
+        if run.task is not None:
+            run.task.cancel()
+        elif run.thread_id is not None and stop is Stop.TIMEOUT:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(run.thread_id), ctypes.py_object(TimeoutError)
+            )
+        if stop is not Stop.CANCEL or run.kind is not Kind.PLAIN:
+            loop = asyncio.get_running_loop()
+            run.timers.append(loop.call_later(self._shift.settings.timeout_grace, self._give_up, run))
+
+    def _give_up(self, run: Run) -> None:
+        if run.key not in self._shift.runs:
+            return
+        log.warning(
+            "job %s (%s) did not stop within %g s after %s; its process will be replaced",
+            run.job.id,
+            run.job.task,
+            self._shift.settings.timeout_grace,
+            run.why,
+        )
+        if run.kind is Kind.PLAIN:
+            self._pool.abandon()
+        self._shift.page.ask_replacement()
+        self._conclude(run, self._stopped(run))
+
+    def put_off(self, job: ClaimedJob) -> None:
+        """A suspect found no free place of its own: let it come again in a second."""
+        self._shift.deliver(judging.put_off(job, self._shift.env.new_id(), self._shift.id))
+
+    def close(self) -> None:
+        """Let idle threads end."""
+        self._pool.close()
+
+    def _learn(self, run: Run) -> None:
+        took = self._shift.env.now() - run.started_at
+        samples, mean = self._means.get(run.job.task, (0, took))
+        self._means[run.job.task] = (samples + 1, mean + (took - mean) * MEMORY_OF_MEAN)
+
+
+def died(run: Run, worker_id: UUID, detail: dict[str, Any]) -> Verdict:
+    """The verdict of an isolated attempt whose own process died: certainly its own crash."""
+    return rescuing.crashed(run.job, run.verdict_id, worker_id, {"died": True, **detail})

@@ -1,0 +1,83 @@
+"""The process of one isolated attempt: `python -m unstuck.engine.isolated IN OUT`.
+
+It reads its order, imports the application, runs the handler and sends the verdict; then it exits. It
+has no connection to the store: progress, log lines and the ending travel to the worker, which holds the
+lease. Frames use descriptors of their own, so that a handler may print what it likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from unstuck.engine import concluding
+from unstuck.engine.context import Context, _current
+from unstuck.engine.framing import die_with_parent, read_frame, write_frame
+from unstuck.engine.handler import Handler, Kind
+from unstuck.engine.importing import load_application
+from unstuck.engine.isolating import Order, Word
+from unstuck.model.errors import BadSetting
+from unstuck.model.job import ErrorInfo
+from unstuck.model.verdict import Verdict
+from unstuck.rules import judging
+
+
+@dataclass
+class Speaker:
+    """Sends what the context notes as soon as it is noted."""
+
+    pipe: BinaryIO
+
+    def wrote(self, context: Context) -> None:
+        """A line or a progress was noted."""
+        for _, text in context.take_lines():
+            write_frame(self.pipe, Word(line=text))
+        if context._progress is not None:
+            write_frame(self.pipe, Word(progress=context._progress))
+            context._progress = None
+
+
+def main() -> None:
+    """Run one order and exit."""
+    source, sink = os.fdopen(int(sys.argv[1]), "rb"), os.fdopen(int(sys.argv[2]), "wb")
+    order = read_frame(source, Order)
+    die_with_parent(order.parent_pid)
+    sys.path[:] = order.path
+    verdict = _run(order, Speaker(sink))
+    write_frame(sink, Word(verdict=verdict))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _run(order: Order, speaker: Speaker) -> Verdict:
+    job, ids = order.job, (order.verdict_id, order.worker_id)
+    try:
+        handler = load_application(order.application).handlers[job.task]
+    except (BadSetting, KeyError) as error:
+        return judging.failed(job, *ids, ErrorInfo("CannotImport", str(error)), order.dice)
+    try:
+        arguments = handler.decode(job.args)
+    except Exception as error:
+        return concluding.of_bad_payload(job, *ids, error, order.dice)
+    context = Context(job, order.worker_id, speaker.wrote)
+    _current.set(context)
+    try:
+        result = _call(handler, arguments)
+    except BaseException as error:
+        return concluding.of_error(job, handler, *ids, error, order.dice)
+    return concluding.of_return(job, handler, *ids, result)
+
+
+def _call(handler: Handler, arguments: dict[str, Any]) -> Any:
+    result = handler.function(**arguments)
+    if handler.kind is Kind.ASYNC or asyncio.iscoroutine(result):
+        return asyncio.run(result)
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""A job in a process of its own: for `isolate=True`, and for suspects.
+
+The process is a fresh interpreter that imports the application, runs this one attempt and sends its
+verdict back in a frame. Its death is certainly its own. It is killed, with everything it started, at the
+timeout, at a cancel, and when this worker goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from unstuck.engine.executing import Run, died
+from unstuck.model.job import ClaimedJob
+from unstuck.model.verdict import Verdict
+
+
+class Order(msgspec.Struct):
+    """What the isolated process is to do."""
+
+    application: str
+    path: list[str]
+    job: ClaimedJob
+    verdict_id: UUID
+    worker_id: UUID
+    dice: float
+    parent_pid: int
+
+
+class Word(msgspec.Struct):
+    """What it says back: a line, a progress, or at the end the verdict."""
+
+    line: str | None = None
+    progress: tuple[float, float | None, str] | None = None
+    verdict: Verdict | None = None
+
+
+class Isolating:
+    """Runs attempts in processes of their own for one worker."""
+
+    def __init__(self, application: str, worker_id: UUID, dice: Any):
+        self._application = application
+        self._worker_id = worker_id
+        self._dice = dice
+
+    async def run(self, run: Run) -> Verdict:
+        """The attempt's verdict: its own, or `crashed` where its process died without one."""
+        order = Order(
+            self._application,
+            sys.path,
+            run.job,
+            run.verdict_id,
+            self._worker_id,
+            self._dice.random(),
+            os.getpid(),
+        )
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "unstuck.engine.isolated", str(theirs_in), str(theirs_out)),
+            pass_fds=(theirs_in, theirs_out),
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        reader = asyncio.StreamReader()
+        pipe = os.fdopen(ours_in, "rb", 0)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        try:
+            await asyncio.to_thread(_send, ours_out, order)
+            verdict = await self._listen(reader, run)
+            status = await process.wait()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.shield(process.wait())
+            transport.close()
+        return verdict or died(run, self._worker_id, exit_detail(status))
+
+    async def _listen(self, reader: asyncio.StreamReader, run: Run) -> Verdict | None:
+        while True:
+            try:
+                size = int.from_bytes(await reader.readexactly(4), "big")
+                word = msgspec.msgpack.decode(await reader.readexactly(size), type=Word)
+            except asyncio.IncompleteReadError:
+                return None
+            if word.line is not None:
+                run.context.log(word.line)
+            if word.progress is not None:
+                run.context.progress(*word.progress)
+            if word.verdict is not None:
+                return word.verdict
+
+
+def exit_detail(status: int) -> dict[str, Any]:
+    """How a process ended, in words for `attempts`: a signal's name or an exit code."""
+    if status < 0:
+        try:
+            return {"signal": signal.Signals(-status).name}
+        except ValueError:
+            return {"signal": -status}
+    return {"exit_code": status}
+
+
+def _send(descriptor: int, order: Order) -> None:
+    body = msgspec.msgpack.encode(order)
+    with os.fdopen(descriptor, "wb") as pipe, suppress(BrokenPipeError):
+        pipe.write(len(body).to_bytes(4, "big") + body)

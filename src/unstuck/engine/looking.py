@@ -1,0 +1,76 @@
+"""One look per poll answers everything, and only its answers cause further statements.
+
+Is something ready in my queues, when is the next alarm, which of my attempts are asked to cancel, is my
+own row still alive or draining. The look follows a hint at once, an alarm when it is due, and otherwise
+the poll. Due jobs are promoted by whoever sees the alarm, a thousand per statement, on while full.
+"""
+
+from __future__ import annotations
+
+from unstuck.engine.claiming import Claiming
+from unstuck.engine.executing import Executor
+from unstuck.engine.shift import Shift
+
+PROMOTE_MAX = 1000
+
+
+class Looking:
+    """The looking loop of one worker."""
+
+    def __init__(self, shift: Shift, executor: Executor, claiming: Claiming):
+        self._shift = shift
+        self._executor = executor
+        self._claiming = claiming
+
+    async def round(self) -> float:
+        """Look once and act on it; answers the time to the next look."""
+        shift = self._shift
+        names = [share.name for share in shift.settings.queues]
+        plan = shift.store.look(shift.id, names, list(shift.handlers))
+        look = await shift.claim_lane.run(plan, shift.settings.deadline)
+        shift.page.round_trip = shift.env.now()
+        if not look.is_alive:
+            shift.page.lose()
+            return shift.settings.poll
+        if look.is_draining:
+            shift.is_draining = True
+        for key in look.cancel:
+            self._executor.ask_cancel(key)
+        self._give_back_what_waits()
+        ready, pause = dict(look.ready), shift.settings.poll
+        if look.next_alarm_us is not None:
+            if look.next_alarm_us <= 0:
+                ready |= await self._promote()
+            else:
+                pause = min(pause, look.next_alarm_us / 1_000_000 + 0.001)
+        for queue in ready:
+            self._claiming.look_back(queue)
+        shift.ready = ready
+        if ready:
+            self._executor.start_next()
+            shift.claim_now()
+        return pause
+
+    async def _promote(self) -> dict[str, int]:
+        """Make due jobs ready, on while full; answers the queues of ours that got some."""
+        shift = self._shift
+        ours = {share.name for share in shift.settings.queues}
+        found: dict[str, int] = {}
+        while True:
+            plan = shift.store.promote(PROMOTE_MAX)
+            promoted = dict(await shift.claim_lane.run(plan, shift.settings.deadline))
+            count = promoted.pop("", 0)
+            found |= {queue: line for queue, line in promoted.items() if queue in ours}
+            if count < PROMOTE_MAX:
+                return found
+
+    def _give_back_what_waits(self) -> None:
+        """A claimed job that has not started within one poll goes back: others may be free."""
+        shift, now = self._shift, self._shift.env.now()
+        stale = [held for held in shift.buffer if now - held.claimed_at > shift.settings.poll]
+        for held in stale:
+            shift.buffer.remove(held)
+            if held.job.is_suspect:
+                self._executor.put_off(held.job)
+            else:
+                shift.hand_back(held.job, started=False, why="not started within a poll")

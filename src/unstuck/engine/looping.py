@@ -1,0 +1,76 @@
+"""Every loop is watched: a loop that ends, fails or hears nothing from the store is started again.
+
+A loop is a coroutine function that does one round and answers how long to wait before the next, or
+returns at once where it waits for an event of its own. Nobody may die in silence: an exception is logged
+once per kind and minute, the round is repeated after a pause that grows to the poll, and the time of the
+last good round stands on the page, where health reads it. `waiting` is a loop's own event: setting it
+ends the pause early. A round that takes longer than the lease is cancelled and begun again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from unstuck.engine.env import Env
+from unstuck.engine.page import Page
+from unstuck.model.errors import StoreUnavailable
+
+log = logging.getLogger("unstuck.engine")
+
+Round = Callable[[], Awaitable[float]]
+
+LOG_EVERY = 60.0
+
+
+class Loop:
+    """One watched loop: `round` answers the seconds until the next one."""
+
+    def __init__(self, name: str, round: Round, env: Env, page: Page, patience: float, pause_max: float):
+        self.name = name
+        self._round = round
+        self._env = env
+        self._page = page
+        self._patience = patience
+        self._pause_max = pause_max
+        self._wake = asyncio.Event()
+        self._said: dict[str, float] = {}
+        self._failures = 0
+
+    def wake(self) -> None:
+        """Begin the next round now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Go on for ever; ends only by cancellation."""
+        while True:
+            try:
+                async with asyncio.timeout(self._patience):
+                    pause = await self._round()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                pause = self._failed(error)
+            else:
+                self._failures = 0
+                self._page.loop_succeeded(self.name, self._env.now())
+            if pause > 0:
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+            self._wake.clear()
+
+    def _failed(self, error: Exception) -> float:
+        self._failures += 1
+        kind = f"{type(error).__name__}: {error}"
+        now = self._env.now()
+        if now - self._said.get(type(error).__name__, -LOG_EVERY) >= LOG_EVERY:
+            self._said[type(error).__name__] = now
+            if isinstance(error, StoreUnavailable | TimeoutError):
+                log.warning("%s: the store does not answer (%s); trying again", self.name, kind)
+            else:
+                log.error("%s failed (%s); trying again", self.name, kind, exc_info=error)
+        return min(self._pause_max, 0.05 * 2.0 ** min(self._failures, 10)) * self._env.dice.uniform(0.5, 1.0)

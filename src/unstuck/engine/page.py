@@ -1,0 +1,203 @@
+"""The page: one small piece of shared memory in which supervisor and child tell each other the facts.
+
+The child writes its tick, its last good round trip, and one slot per *started* attempt. The supervisor
+writes `safe_until` (until when the child may claim and start) and `withdrawn` (a number that rises when
+unstarted work is taken away). To start a claimed job the child writes the slot *first* and then reads
+both; the supervisor withdraws *first* and then reads the slots. So of two that meet, at least one sees
+the other, and everybody knows what was started when a child dies or stalls. Taking and leaving a lock
+between the write and the read orders them: it compiles to a locked instruction on every platform that
+CPython runs on.
+
+All moments are seconds of the host's CLOCK_BOOTTIME, which both processes share. Words are eight bytes,
+aligned, and written whole. A worker alone in its process has a page too, in ordinary memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from threading import Lock
+from uuid import UUID
+
+LOOPS = (
+    "looking",
+    "claiming",
+    "settling",
+    "reconciling",
+    "fencing",
+    "renewing",
+    "sweeping",
+    "pruning",
+    "listening",
+)
+
+_WORDS = 32
+_SLOT_WORDS = 5
+_TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE, _LOST, _DRAINING, _REPLACE = range(9)
+_FIRST_LOOP = 16
+
+
+class Phase(IntEnum):
+    """What a slot says of its attempt."""
+
+    EMPTY = 0
+    RUNNING = 1
+    ENDED = 2
+    ISOLATED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A started attempt as its slot shows it. `deadline` is 0 where it has no timeout."""
+
+    job_id: UUID
+    fence: int
+    phase: Phase
+    deadline: float
+
+
+class Page:
+    """The mapped page of one worker; `slots` is how many attempts may have started at once."""
+
+    def __init__(self, memory: mmap.mmap | bytearray, slots: int):
+        self._memory = memory
+        self._ints = memoryview(memory).cast("Q")
+        self._floats = memoryview(memory).cast("d")
+        self._slots = slots
+        self._free = list(range(slots - 1, -1, -1))
+        self._barrier = Lock()
+
+    @staticmethod
+    def size(slots: int) -> int:
+        """Bytes that a page of so many slots takes."""
+        return 8 * (_WORDS + _SLOT_WORDS * slots)
+
+    @classmethod
+    def private(cls, slots: int) -> Page:
+        """A page in ordinary memory, for a worker that is its own supervisor."""
+        return cls(bytearray(cls.size(slots)), slots)
+
+    @classmethod
+    def create(cls, slots: int) -> tuple[Page, int]:
+        """A shared page and the file descriptor through which a child maps it."""
+        with tempfile.TemporaryFile(prefix="unstuck-page-") as file:
+            file.truncate(cls.size(slots))
+            return cls(mmap.mmap(file.fileno(), cls.size(slots)), slots), os.dup(file.fileno())
+
+    @classmethod
+    def attach(cls, descriptor: int, slots: int) -> Page:
+        """The child's view of a page that its supervisor created."""
+        page = cls(mmap.mmap(descriptor, cls.size(slots)), slots)
+        os.close(descriptor)
+        return page
+
+    def close(self) -> None:
+        """Let the memory go."""
+        self._ints.release()
+        self._floats.release()
+        if isinstance(self._memory, mmap.mmap):
+            self._memory.close()
+
+    tick = property(lambda self: self._floats[_TICK], lambda self, value: self._set_float(_TICK, value))
+    round_trip = property(
+        lambda self: self._floats[_ROUND_TRIP], lambda self, v: self._set_float(_ROUND_TRIP, v)
+    )
+    renewed_at = property(lambda self: self._floats[_RENEWED], lambda self, v: self._set_float(_RENEWED, v))
+    free_places = property(lambda self: self._ints[_FREE], lambda self, value: self._set_int(_FREE, value))
+
+    @property
+    def safe_until(self) -> float:
+        """Until when claiming and starting are allowed."""
+        return self._floats[_SAFE_UNTIL]
+
+    def renewed(self, sent_at: float, lease: float) -> None:
+        """A renewal sent at `sent_at` was confirmed: safe for two thirds of the lease from then."""
+        if sent_at > self._floats[_RENEWED]:
+            self._floats[_RENEWED] = sent_at
+            self._floats[_SAFE_UNTIL] = sent_at + lease * 2 / 3
+
+    @property
+    def withdrawn(self) -> int:
+        """How often unstarted work was taken away; a claim remembers the number it was sent under."""
+        with self._barrier:
+            return self._ints[_WITHDRAWN]
+
+    def withdraw(self) -> None:
+        """Forbid the start of everything claimed so far."""
+        self._ints[_WITHDRAWN] += 1
+        with self._barrier:
+            pass
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the worker's row is known to have ended."""
+        return self._ints[_LOST] != 0
+
+    def lose(self) -> None:
+        """The worker's row has ended: it must stop."""
+        self._ints[_LOST] = 1
+
+    @property
+    def drain_level(self) -> int:
+        """0: work on; 1: start nothing, finish within grace; 2: stop at once."""
+        return self._ints[_DRAINING]
+
+    def drain(self, level: int) -> None:
+        """Ask the child to leave; a level never sinks."""
+        self._ints[_DRAINING] = max(level, self._ints[_DRAINING])
+
+    @property
+    def wants_replacement(self) -> bool:
+        """Whether the child asked to be replaced: something in it would not stop."""
+        return self._ints[_REPLACE] != 0
+
+    def ask_replacement(self) -> None:
+        """Something in this process does not stop: drain and replace it."""
+        self._ints[_REPLACE] = 1
+
+    def loop_succeeded(self, name: str, at: float) -> None:
+        """Note a loop's last success."""
+        self._floats[_FIRST_LOOP + LOOPS.index(name)] = at
+
+    def loops(self) -> dict[str, float]:
+        """Each loop's last success, where it has had one."""
+        marks = {name: self._floats[_FIRST_LOOP + number] for number, name in enumerate(LOOPS)}
+        return {name: at for name, at in marks.items() if at}
+
+    def write_slot(self, job_id: UUID, fence: int, phase: Phase, deadline: float) -> int | None:
+        """Say that this attempt starts; the slot's number, or None where all are taken."""
+        if not self._free:
+            return None
+        number = self._free.pop()
+        at = _WORDS + number * _SLOT_WORDS
+        self._ints[at] = job_id.int >> 64
+        self._ints[at + 1] = job_id.int & 0xFFFF_FFFF_FFFF_FFFF
+        self._ints[at + 2] = fence
+        self._floats[at + 3] = deadline
+        self._ints[at + 4] = phase
+        return number
+
+    def set_phase(self, number: int, phase: Phase) -> None:
+        """Change what a slot says; `EMPTY` frees it."""
+        self._ints[_WORDS + number * _SLOT_WORDS + 4] = phase
+        if phase is Phase.EMPTY:
+            self._free.append(number)
+
+    def started(self) -> Iterator[Started]:
+        """Every attempt that has started and whose ending is not confirmed."""
+        for number in range(self._slots):
+            at = _WORDS + number * _SLOT_WORDS
+            phase = self._ints[at + 4]
+            if phase:
+                job_id = UUID(int=self._ints[at] << 64 | self._ints[at + 1])
+                yield Started(job_id, self._ints[at + 2], Phase(phase), self._floats[at + 3])
+
+    def _set_float(self, word: int, value: float) -> None:
+        self._floats[word] = value
+
+    def _set_int(self, word: int, value: int) -> None:
+        self._ints[word] = value

@@ -1,0 +1,58 @@
+"""Extending leases: one stateless conditional statement for all workers of this process.
+
+Its failure has no memory and cannot influence the next beat. A renewal counts from the moment it was
+*sent*. Whose row was not renewed has ended: it is told through its page and never asked about again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+import msgspec
+
+from unstuck.engine.env import Env
+from unstuck.engine.page import Page
+from unstuck.rules.settings import Settings
+from unstuck.rules.steadying import Steadiness
+from unstuck.storage.plan import Lane
+from unstuck.storage.protocol import Store
+
+Roster = Callable[[], Mapping[UUID, Page]]
+
+
+class Renewing:
+    """The renewing loop of a supervisor, or of a worker alone; `roster` answers who lives now."""
+
+    def __init__(
+        self, store: Store, lane: Lane, roster: Roster, settings: Settings, env: Env, steadiness: Steadiness
+    ):
+        self._store = store
+        self._lane = lane
+        self._roster = roster
+        self._settings = settings
+        self._env = env
+        self._steadiness = steadiness
+
+    async def round(self) -> float:
+        """Renew everybody once; answers the time to the next renewal."""
+        sent = self._env.now()
+        pages = {worker_id: page for worker_id, page in self._roster().items() if not page.is_lost}
+        if not pages:
+            return self._settings.renew_every
+        plan = self._store.renew(
+            list(pages), self._settings.lease_us, {id: self._report(p) for id, p in pages.items()}
+        )
+        renewed = await self._lane.run(plan, self._settings.deadline)
+        self._steadiness.saw(self._env.now(), renewed.now_us / 1_000_000)
+        for worker_id, page in pages.items():
+            if worker_id in renewed.alive:
+                page.renewed(sent, self._settings.lease)
+            else:
+                page.lose()
+        return self._settings.renew_every
+
+    def _report(self, page: Page) -> str:
+        now = self._env.now()
+        loops = {name: round(now - at, 1) for name, at in page.loops().items()}
+        return msgspec.json.encode({"free": page.free_places, "loops": loops}).decode()

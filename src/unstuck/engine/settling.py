@@ -1,0 +1,120 @@
+"""Endings go to the store in groups, and stay in hand until the store has them.
+
+Whatever ended since the last flush goes with the next statement; there is no timer. A flush whose answer
+was lost is simply repeated: every verdict keeps its id, so what was recorded is answered *already*. A
+refused verdict means that somebody else owns the job; it is dropped here and stamped there. A group that
+fails for another reason is bisected until the one bad verdict stands alone, which is then settled as a
+failure that says so.
+
+Progress and log lines ride along, fenced like everything else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from unstuck.engine.context import Context
+from unstuck.engine.executing import Executor
+from unstuck.engine.shift import Key, Shift
+from unstuck.model.errors import StoreConflict, StoreUnavailable
+from unstuck.model.job import ErrorInfo
+from unstuck.model.verdict import Answer, Outcome, Verdict
+
+log = logging.getLogger("unstuck.engine")
+
+GROUP_MAX = 500
+PROGRESS_EVERY = 1.0
+
+
+class Settling:
+    """The flusher of one worker."""
+
+    def __init__(self, shift: Shift, executor: Executor):
+        self._shift = shift
+        self._executor = executor
+        self._spoke: dict[Key, Context] = {}
+        self._progress_at: dict[Key, float] = {}
+        executor.wrote = self._note
+
+    def _note(self, context: Context) -> None:
+        self._spoke[context.job.id, context.job.fence] = context
+
+    async def round(self) -> float:
+        """Flush once what is there; wait to be woken where there is nothing."""
+        shift = self._shift
+        await self._write_words()
+        group = [verdict for _, verdict in zip(range(GROUP_MAX), shift.outbox.values(), strict=False)]
+        if not group:
+            return PROGRESS_EVERY if self._spoke else shift.settings.lease
+        await self._flush(group)
+        return 0.0
+
+    async def _flush(self, group: Sequence[Verdict]) -> None:
+        shift = self._shift
+        try:
+            settled = await shift.settle_lane.run(shift.store.settle(group), shift.settings.deadline)
+        except (StoreUnavailable, StoreConflict):
+            raise
+        except Exception as error:
+            if len(group) == 1:
+                self._set_aside(group[0], error)
+                return
+            middle = len(group) // 2
+            await self._flush(group[:middle])
+            await self._flush(group[middle:])
+            return
+        shift.page.round_trip = shift.env.now()
+        for answer in settled:
+            key = answer.verdict.job_id, answer.verdict.fence
+            if answer.answer is Answer.REFUSED:
+                log.info("the ending of job %s was refused: it is no longer ours", key[0])
+            shift.outbox.pop(key, None)
+            self._executor.confirmed(key)
+
+    def _set_aside(self, verdict: Verdict, error: Exception) -> None:
+        """One verdict that the store cannot take (never for its content, so far): say so in its place."""
+        key = verdict.job_id, verdict.fence
+        log.error("the ending of job %s cannot be stored (%s)", verdict.job_id, error)
+        if verdict.detail.get("set_aside"):
+            raise error
+        self._shift.outbox[key] = replace(
+            verdict,
+            result=None,
+            effects=(),
+            error=ErrorInfo("CannotSettle", f"the ending could not be stored: {type(error).__name__}"),
+            outcome=Outcome.FAILED,
+            detail={"set_aside": True},
+        )
+
+    async def _write_words(self) -> None:
+        if not self._spoke:
+            return
+        shift, now = self._shift, self._shift.env.now()
+        spoke, self._spoke = self._spoke, {}
+        lines = [
+            (*key, number, text) for key, context in spoke.items() for number, text in context.take_lines()
+        ]
+        progress: list[tuple[Key, str]] = []
+        for key, context in spoke.items():
+            if context._progress is None:
+                continue
+            if now - self._progress_at.get(key, 0.0) >= PROGRESS_EVERY or key in shift.outbox:
+                progress.append((key, msgspec.json.encode(context._progress).decode()))
+                self._progress_at[key] = now
+                context._progress = None
+            else:
+                self._spoke.setdefault(key, context)
+        if lines:
+            await shift.settle_lane.run(shift.store.write_logs(lines), shift.settings.deadline)
+        if progress:
+            rows = [(*key, text) for key, text in progress]
+            took = await shift.settle_lane.run(shift.store.write_progress(rows), shift.settings.deadline)
+            for key, _ in progress:
+                if key[0] not in took:
+                    self._executor.refused(key)
+        for key in [key for key in self._progress_at if key not in shift.runs]:
+            del self._progress_at[key]

@@ -1,0 +1,103 @@
+"""A shift: what one worker holds from its registration to its end.
+
+The loops share it and nothing else. A claimed job lies in `buffer` until a place is free, then runs in
+`runs`, then its verdict lies in `outbox` until the store has confirmed it; so at every moment the three
+together are exactly what this worker believes it owns, which is what reconciling compares with the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from unstuck.engine.env import Env
+from unstuck.engine.handler import Handler
+from unstuck.engine.page import Page
+from unstuck.model.job import ClaimedJob
+from unstuck.model.verdict import Verdict
+from unstuck.rules import judging
+from unstuck.rules.settings import Settings
+from unstuck.storage.plan import Lane
+from unstuck.storage.protocol import Store
+
+if TYPE_CHECKING:
+    from unstuck.engine.executing import Run
+
+Key = tuple[UUID, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A claimed job that has not started: under which withdrawal number it was claimed, and when."""
+
+    job: ClaimedJob
+    withdrawn: int
+    claimed_at: float
+
+
+def nobody() -> None:
+    """Wakes no loop; stands in until the loops exist."""
+
+
+@dataclass(eq=False)
+class Shift:
+    """One worker's identity, seams and everything it holds."""
+
+    id: UUID
+    store: Store
+    handlers: Mapping[str, Handler]
+    settings: Settings
+    env: Env
+    page: Page
+    claim_lane: Lane
+    settle_lane: Lane
+    buffer: deque[Held] = field(default_factory=deque[Held])
+    runs: dict[Key, Run] = field(default_factory=dict[Key, "Run"])
+    outbox: dict[Key, Verdict] = field(default_factory=dict[Key, Verdict])
+    claims_in_flight: int = 0
+    claims_made: int = 0
+    is_draining: bool = False
+    ready: dict[str, int] = field(default_factory=dict[str, int])
+    look_now: Callable[[], None] = nobody
+    claim_now: Callable[[], None] = nobody
+    settle_now: Callable[[], None] = nobody
+    reconcile_now: Callable[[], None] = nobody
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def may_start(self) -> bool:
+        """Whether this worker is sure enough of its lease to begin anything new."""
+        page = self.page
+        return (
+            not self.is_draining
+            and not page.is_lost
+            and page.drain_level == 0
+            and self.env.now() < page.safe_until
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether this worker believes that it owns nothing."""
+        return not (self.buffer or self.runs or self.outbox or self.claims_in_flight)
+
+    def holds(self) -> set[Key]:
+        """Every attempt that this worker knows to be its own."""
+        return {(held.job.id, held.job.fence) for held in self.buffer} | self.runs.keys() | self.outbox.keys()
+
+    def deliver(self, verdict: Verdict) -> None:
+        """Put an ending into the outbox; the settling loop takes it from there."""
+        self.outbox[verdict.job_id, verdict.fence] = verdict
+        self.settle_now()
+
+    def hand_back(self, job: ClaimedJob, *, started: bool, why: str) -> None:
+        """Give a job back: same place in line, nothing counted."""
+        self.deliver(judging.handed_back(job, self.env.new_id(), self.id, started=started, why=why))
+
+    def hand_back_buffer(self, why: str) -> None:
+        """Give back everything that has not started."""
+        while self.buffer:
+            self.hand_back(self.buffer.popleft().job, started=False, why=why)

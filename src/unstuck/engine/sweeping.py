@@ -1,0 +1,187 @@
+"""Recovery: nobody's job, no leader, and one bad row does not stop it.
+
+A sweep declares lost whose lease is over (only after a steady lease of its own, `rules.steadying`), then
+settles what workers that have ended still seem to run, through the same `settle` as everybody. An
+*orphan* is a running job whose worker's row has ended or is missing: a fact that never changes back, so
+an old snapshot cannot be wrong about it, and the fence decides in the end. A dead child's own supervisor
+knows what had started and goes first; strangers step in when that supervisor is gone too, or silent for
+a lease.
+
+The sweep also expires what nobody started in time, parks jobs whose task no living worker knows, and
+keeps the notices.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from unstuck.engine.env import Env
+from unstuck.model.errors import StoreUnavailable
+from unstuck.model.job import ClaimedJob, Job
+from unstuck.model.notice import Finding
+from unstuck.model.states import Reason
+from unstuck.model.verdict import Verdict
+from unstuck.model.worker import Worker
+from unstuck.rules import judging, noticing, rescuing
+from unstuck.rules.retrying import no_handler_delay_us
+from unstuck.rules.settings import Settings
+from unstuck.rules.steadying import Steadiness
+from unstuck.storage.plan import Lane, Plan
+from unstuck.storage.protocol import Store, Survey
+
+R = TypeVar("R")
+
+log = logging.getLogger("unstuck.engine")
+
+SWEEP_MAX = 500
+CLEAN_ENDS = ("stopped", "withdrawn")
+"""Ends after which a leftover attempt is handed back: its worker had stopped running things itself."""
+
+
+class Sweeping:
+    """The sweeping loop of a supervisor or of a worker alone; any number may run at once."""
+
+    def __init__(self, store: Store, lane: Lane, settings: Settings, env: Env, steadiness: Steadiness):
+        self._store = store
+        self._lane = lane
+        self._settings = settings
+        self._env = env
+        self._steadiness = steadiness
+        self._missing_at = env.now()
+        self.recovered = 0
+
+    async def round(self) -> float:
+        """Sweep once; answers the time to the next sweep."""
+        if self._steadiness.is_steady(self._env.now()):
+            for worker in await self._do(self._store.end_lapsed()):
+                log.warning(
+                    "worker %s (pid %s on %s) is lost: its lease is over", worker.id, worker.pid, worker.host
+                )
+        survey = await self._do(self._store.survey())
+        await self._rescue(survey)
+        await self._expire()
+        findings = await self._find_handlers(survey)
+        await self._notice(survey, findings)
+        return self._settings.sweep
+
+    async def _rescue(self, survey: Survey) -> None:
+        living = {worker.id for worker in survey.workers}
+        include_missing = self._env.now() - self._missing_at > self._settings.lease
+        if include_missing:
+            self._missing_at = self._env.now()
+        orphans = await self._do(self._store.orphans(SWEEP_MAX, include_missing))
+        suspects = Counter(job_worker(worker) for job, worker in orphans if job.is_suspect)
+        verdicts = [
+            self._verdict(job, worker, suspects[job_worker(worker)] == 1)
+            for job, worker in orphans
+            if self._is_ours_to_rescue(worker, living, survey.now_us)
+        ]
+        await self._settle(verdicts)
+        self.recovered += len(verdicts)
+
+    def _is_ours_to_rescue(self, worker: Worker | None, living: set[UUID], now_us: int) -> bool:
+        if (
+            worker is None
+            or worker.ended_at is None
+            or worker.supervisor_id not in living
+            or worker.reason == "lost"
+        ):
+            return True
+        ended_us = worker.ended_at.timestamp() * 1_000_000
+        return now_us - ended_us > self._settings.lease_us
+
+    def _verdict(self, job: ClaimedJob, worker: Worker | None, is_only_suspect: bool) -> Verdict:
+        verdict_id = self._env.new_id()
+        if worker is None:
+            return rescuing.lost(job, verdict_id, None, "its worker has no row", alone=is_only_suspect)
+        if worker.reason in CLEAN_ENDS:
+            return judging.handed_back(
+                job, verdict_id, worker.id, started=True, why=f"worker {worker.reason}"
+            )
+        return rescuing.lost(job, verdict_id, worker.id, worker.reason or "lost", alone=is_only_suspect)
+
+    async def _expire(self) -> None:
+        jobs = await self._do(self._store.expired(SWEEP_MAX))
+        await self._settle(
+            [judging.ended_by_request(job, self._env.new_id(), Reason.EXPIRED) for job in jobs]
+        )
+
+    async def _find_handlers(self, survey: Survey) -> list[Finding]:
+        """Park what nobody can run, wake what somebody now can; answers the tasks that nobody knows."""
+        bound_us = int(self._settings.recovery_bound * 1_000_000)
+        unknown: dict[str, None] = {}
+        parked: list[tuple[Job, Reason, int]] = []
+        for head in survey.heads:
+            if head.oldest_us > bound_us and not head.tasks <= survey.known_tasks:
+                for job in await self._do(self._store.unhandled(head.queue, bound_us, SWEEP_MAX)):
+                    unknown[job.task] = None
+                    parked.append((job, Reason.NO_HANDLER, no_handler_delay_us(0)))
+        woken: list[Job] = []
+        for job, is_known in await self._do(self._store.waiting_unhandled(SWEEP_MAX)):
+            if is_known:
+                woken.append(job)
+            else:
+                unknown[job.task] = None
+                overdue_us = survey.now_us - int(job.created_at.timestamp() * 1_000_000)
+                parked.append((job, Reason.NO_HANDLER, no_handler_delay_us(overdue_us)))
+        if parked:
+            await self._do(self._store.park(parked))
+        if woken:
+            await self._do(self._store.wake(woken))
+        stays = [
+            n.subject
+            for n in survey.notices
+            if n.kind == "no_handler" and n.subject not in survey.known_tasks
+        ]
+        return [noticing.task_finding(task) for task in dict.fromkeys([*unknown, *stays])]
+
+    async def _notice(self, survey: Survey, findings: list[Finding]) -> None:
+        bound_us = int(self._settings.recovery_bound * 1_000_000)
+        for head in survey.heads:
+            found = noticing.queue_finding(
+                head.queue, head.oldest_us, head.is_paused, survey.workers, bound_us
+            )
+            if found is not None:
+                findings.append(found)
+        findings += [found for worker in survey.workers if (found := noticing.worker_finding(worker))]
+        standing = {
+            (notice.kind, notice.subject) for notice in survey.notices if notice.kind in noticing.SWEPT_KINDS
+        }
+        if not findings and not standing:
+            return
+        plan = self._store.keep_notices(findings, [kind.value for kind in noticing.SWEPT_KINDS])
+        appeared, went = await self._do(plan)
+        for notice in appeared:
+            log.warning("notice: %s", notice.sentence)
+        for notice in went:
+            log.warning("notice over: %s", notice.sentence)
+
+    async def _settle(self, verdicts: Sequence[Verdict]) -> None:
+        """Settle what was found; a group that fails is bisected, the one bad record is logged and left."""
+        if not verdicts:
+            return
+        try:
+            await self._do(self._store.settle(verdicts))
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if len(verdicts) == 1:
+                log.error(
+                    "job %s cannot be recovered (%s); the next sweep tries again", verdicts[0].job_id, error
+                )
+                return
+            middle = len(verdicts) // 2
+            await self._settle(verdicts[:middle])
+            await self._settle(verdicts[middle:])
+
+    async def _do(self, plan: Plan[R]) -> R:
+        return await self._lane.run(plan, self._settings.deadline)
+
+
+def job_worker(worker: Worker | None) -> UUID | None:
+    """Whose attempts are counted together: those of one worker."""
+    return None if worker is None else worker.id

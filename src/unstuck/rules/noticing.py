@@ -1,0 +1,50 @@
+"""What should be on notice, judged from one bounded survey of the store.
+
+A notice is the last of the three promises: where neither an owner nor an alarm has helped within R, the
+system says so itself. Each finding names the queue, task or worker it is about and why, in one sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unstuck.model.notice import Finding, Kind
+from unstuck.model.worker import Worker
+
+SWEPT_KINDS = (Kind.NO_WORKER, Kind.NO_HANDLER, Kind.UNATTENDED, Kind.STALLED)
+
+
+def queue_finding(
+    queue: str, oldest_us: int, is_paused: bool, workers: Sequence[Worker], bound_us: int
+) -> Finding | None:
+    """What is wrong with a queue whose oldest due job has been ready for `oldest_us`, if anything."""
+    if is_paused or oldest_us <= 0:
+        return None
+    serving = [worker for worker in workers if queue in worker.queues and worker.draining_at is None]
+    age = f"{oldest_us / 1_000_000:.0f} s"
+    if not serving:
+        return Finding(
+            Kind.NO_WORKER, queue, f"queue {queue} has jobs due for {age} and no live worker serves it"
+        )
+    idle = sum(int(worker.report.get("free", 0)) > 0 for worker in serving)
+    if oldest_us > bound_us and idle:
+        return Finding(
+            Kind.UNATTENDED,
+            queue,
+            f"queue {queue} has a job ready for {age} although {idle} of its workers are idle",
+        )
+    return None
+
+
+def worker_finding(worker: Worker) -> Finding | None:
+    """A child that does not tick."""
+    if worker.stalled_at is None:
+        return None
+    return Finding(
+        Kind.STALLED, str(worker.id), f"worker {worker.id} (pid {worker.pid} on {worker.host}) does not tick"
+    )
+
+
+def task_finding(task: str) -> Finding:
+    """A task that jobs ask for and no live worker knows."""
+    return Finding(Kind.NO_HANDLER, task, f"jobs ask for task {task} and no live worker knows it")
