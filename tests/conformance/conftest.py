@@ -1,0 +1,63 @@
+"""Which keepers are tried, in which colours, and how time passes for each. Nothing else names an engine.
+
+To add a keeper: write a `Ground` that opens an empty store and lets time pass, and enter it in KEEPERS.
+A clock that can be given is the best; where there is none, `elapse` moves every moment in the rows back,
+which is the same to everybody who compares them with the store's now.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conformance.trying import Ground, Trial
+from unstuck.storage.memory.keeper import MemoryKeeper
+from unstuck.storage.memory.tables import MemoryTables
+
+COLOURS = ("blocking", "async", "lane")
+
+
+class Clock:
+    """A clock that stands still until a test moves it; it begins at the real time."""
+
+    def __init__(self) -> None:
+        self.now_us = time.time_ns() // 1_000
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+class MemoryGround(Ground):
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self.clock = Clock()
+        self.keeper = MemoryKeeper(MemoryTables(self.clock))
+
+    def elapse(self, us: int) -> None:
+        self.clock.now_us += us
+
+
+KEEPERS: dict[str, Callable[[pytest.FixtureRequest], Ground]] = {"memory": MemoryGround}
+
+
+@pytest.fixture(params=COLOURS)
+def colour(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=list(KEEPERS))
+def ground(request: pytest.FixtureRequest) -> Ground:
+    """An empty store; whoever asks for it closes it."""
+    return KEEPERS[request.param](request)
+
+
+@pytest.fixture
+def trial(ground: Ground, colour: str) -> Iterator[Trial]:
+    """The keeper under test. Whatever a test did, no invariant is broken at its end."""
+    trial = Trial(ground, colour)
+    try:
+        yield trial
+        assert not trial.broken()
+    finally:
+        trial.close()

@@ -1,0 +1,227 @@
+"""A keeper on trial: its promises as methods, in one colour, with a clock that the test moves.
+
+`trial.claim(worker, "q", ["t"], 5)` runs the plan that `store.claim(…)` returns, blocking, awaiting or
+through a lane, as the run's colour has it; the test does not know which. `elapse` lets time pass
+without waiting for it. `together` runs plans at once, each on a connection of its own.
+
+Where a store's clock cannot be injected, time also passes by itself, so moments are compared within
+`slack_seconds`, and tests speak in minutes and hours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from unstuck.model.ids import uuid7
+from unstuck.model.job import ClaimedJob, ErrorInfo, Job, NewJob
+from unstuck.model.verdict import Answer, Settled, Verdict
+from unstuck.model.worker import NewWorker
+from unstuck.storage.opening import Keeper
+from unstuck.storage.plan import Lane, Plan
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+LEASE = 10 * MINUTE
+_milliseconds = count(time.time_ns() // 1_000_000)
+BOOM = ErrorInfo("Boom", "it went wrong", "a traceback")
+
+
+class Ground(ABC):
+    """One store of one engine, opened for one test."""
+
+    slack_seconds = 0.0
+
+    keeper: Keeper
+
+    @abstractmethod
+    def elapse(self, us: int) -> None:
+        """Let this much time pass for the store."""
+
+    def sql(self, text: str) -> None:
+        """Run raw SQL, `{jobs}` standing for the table of jobs, and so on."""
+        pytest.skip("this keeper has no SQL that could get around its promises")
+
+    def refusal(self) -> type[Exception]:
+        """What the engine raises when a CHECK refuses a row."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class Trial:
+    """What a test sees of a keeper. Promises of the store are methods by their own names."""
+
+    def __init__(self, ground: Ground, colour: str):
+        self.ground = ground
+        self.keeper = ground.keeper
+        self.store = ground.keeper.store
+        self.colour = colour
+        self._runner = asyncio.Runner()
+        self._lane: Lane | None = None
+
+    def __getattr__(self, promise: str) -> Callable[..., Any]:
+        make = getattr(self.store, promise)
+        return lambda *args, **kwargs: self.do(make(*args, **kwargs))
+
+    def do(self, plan: Plan[Any]) -> Any:
+        """Run one plan in the colour of this trial."""
+        if self.colour == "blocking":
+            return self.keeper.run(plan)
+        if self.colour == "async":
+            return self._runner.run(self.keeper.arun(plan))
+        if self._lane is None:
+            self._lane = self.keeper.lane("trial")
+        return self._runner.run(self._lane.run(plan, deadline=30.0))
+
+    def together(self, *plans: Plan[Any]) -> list[Any]:
+        """Run these plans at once, each on a connection of its own; answers, or what was raised."""
+        if self.colour == "blocking":
+            return self._in_threads(plans)
+        return self._runner.run(self._in_tasks(plans))
+
+    def elapse(self, us: int) -> None:
+        """Let time pass for the store."""
+        self.ground.elapse(us)
+
+    def seconds_to(self, at: datetime | None) -> Any:
+        """How far a moment lies ahead of the store's now, to be compared with `==`."""
+        assert at is not None
+        assert at.utcoffset() == timedelta(0)
+        now_us = int(self.meta()["now_us"])
+        away = (at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(seconds=1) - now_us / SECOND
+        return pytest.approx(away, abs=self.ground.slack_seconds + 0.0005)
+
+    # What tests prepare again and again
+
+    def add(self, **options: Any) -> UUID:
+        """Insert a job and give its id."""
+        job = new_job(**options)
+        (inserted,) = self.insert([job])
+        assert inserted.created
+        return job.id
+
+    def add_worker(self, **options: Any) -> UUID:
+        """Register a worker and give its id."""
+        worker = new_worker(**options)
+        self.register(worker)
+        return worker.id
+
+    def take(self, worker_id: UUID, queue: str = "q", tasks: Sequence[str] = ("t",)) -> ClaimedJob:
+        """Claim exactly one job."""
+        (job,) = self.claim(worker_id, queue, tasks, 1)
+        return job
+
+    def start(self, worker_id: UUID, **options: Any) -> ClaimedJob:
+        """Insert a job and claim it."""
+        job = new_job(**options)
+        self.insert([job])
+        claimed = self.take(worker_id, job.queue, [job.task])
+        assert claimed.id == job.id, "another job stood before it in line"
+        return claimed
+
+    def row(self, job_id: UUID) -> Job:
+        """The whole row of a job that is there."""
+        job = self.get(job_id)
+        assert job is not None
+        return job
+
+    def worker(self, worker_id: UUID) -> Any:
+        """The row of one worker, ended or not."""
+        (found,) = [worker for worker in self.workers(include_ended=True) if worker.id == worker_id]
+        return found
+
+    def end(self, verdict: Verdict) -> Answer:
+        """Settle one verdict and give the answer."""
+        (settled,) = self.settle([verdict])
+        assert isinstance(settled, Settled)
+        assert settled.verdict == verdict
+        return settled.answer
+
+    def broken(self) -> dict[str, list[str]]:
+        """The invariants that do not hold."""
+        return {name: ids for name, ids in self.offenders().items() if ids}
+
+    def close(self) -> None:
+        """Close what this trial opened, the ground included."""
+
+        async def aclose() -> None:
+            if self._lane is not None:
+                await self._lane.aclose()
+            await self.keeper.aclose()
+
+        self._runner.run(aclose())
+        self._runner.close()
+        self.keeper.close()
+        self.ground.close()
+
+    def _in_threads(self, plans: Sequence[Plan[Any]]) -> list[Any]:
+        barrier = threading.Barrier(len(plans))
+
+        def one(plan: Plan[Any]) -> Any:
+            self.keeper.run(self.store.meta())
+            barrier.wait(30)
+            try:
+                return self.keeper.run(plan)
+            except Exception as error:
+                return error
+
+        with ThreadPoolExecutor(len(plans)) as threads:
+            return list(threads.map(one, plans))
+
+    async def _in_tasks(self, plans: Sequence[Plan[Any]]) -> list[Any]:
+        if self.colour == "async":
+            return await asyncio.gather(*map(self.keeper.arun, plans), return_exceptions=True)
+        lanes = [self.keeper.lane(f"rival {number}") for number, _ in enumerate(plans)]
+        for lane in lanes:
+            await lane.run(self.store.meta())
+        runs = [lane.run(plan, deadline=30.0) for lane, plan in zip(lanes, plans, strict=True)]
+        try:
+            return await asyncio.gather(*runs, return_exceptions=True)
+        finally:
+            for lane in lanes:
+                await lane.aclose()
+
+
+def new_id() -> UUID:
+    """A new id, larger than all before it."""
+    return uuid7(next(_milliseconds))
+
+
+def new_job(**options: Any) -> NewJob:
+    """A job of task "t" in queue "q", unless the test says otherwise."""
+    plain: dict[str, Any] = {"id": new_id(), "queue": "q", "task": "t", "args": '{"n":1}'}
+    return NewJob(**plain | options)
+
+
+def new_worker(**options: Any) -> NewWorker:
+    """A worker of queue "q" that knows task "t", with a lease of ten minutes."""
+    plain: dict[str, Any] = {
+        "id": new_id(),
+        "kind": "child",
+        "supervisor_id": None,
+        "host": "host",
+        "pid": 7,
+        "lease_us": LEASE,
+        "queues": ("q",),
+        "tasks": ("t",),
+    }
+    return NewWorker(**plain | options)
+
+
+def answers(settled: Sequence[Settled]) -> list[Answer]:
+    """Only the answers."""
+    return [each.answer for each in settled]
