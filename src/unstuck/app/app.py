@@ -1,0 +1,386 @@
+"""`App`: a store, a registry of tasks, and everything that is asked of them.
+
+One object that a program makes once, at module level. Making it touches nothing: the store is opened at
+the first use, in this process (a fork opens its own), and a wrong password speaks up then. Where the
+app is imported by a worker it is the engine's `Application`; the same file serves both sides.
+
+A relative SQLite path is resolved against the folder of the module that calls `App(...)`, so the web
+process and the worker mean the same file whatever folders they were started in. The async methods never
+block the loop; the blocking ones may be called while a loop runs, and block it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar, overload
+from uuid import UUID
+
+import msgspec
+
+from unstuck.app import commands, options
+from unstuck.app.chunks import achunks_of, chunks_of
+from unstuck.app.handle import Job
+from unstuck.app.health import Health, watch_health
+from unstuck.app.identity import Ids, id_of
+from unstuck.app.joining import Joined, join
+from unstuck.app.naming import main_name
+from unstuck.app.options import Backoff, Keep
+from unstuck.app.settling import Settling
+from unstuck.app.task import P, Spec, Task, check_function, name_of
+from unstuck.engine.context import Context
+from unstuck.engine.handler import Handler
+from unstuck.model.errors import BadArguments, BadSetting, BadTask
+from unstuck.model.job import Inserted, NewJob
+from unstuck.model.job import Job as Snapshot
+from unstuck.model.states import State
+from unstuck.rules.admitting import check_name
+from unstuck.rules.durations import Duration
+from unstuck.storage.opening import Keeper, open_keeper
+from unstuck.storage.protocol import Filter, Store
+
+R = TypeVar("R")
+
+log = logging.getLogger("unstuck")
+
+
+class TaskDecorator(Protocol):
+    """What `@app.task(...)` gives: `async def` first, so that its result type is what it returns."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+
+
+class App:
+    """The front door of one store.
+
+    `url`: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…` or `memory://`; default
+    $UNSTUCK_URL. `tasks`: modules to import so that a worker knows all tasks. `prefix` begins the table
+    names. `ids` makes the ids of jobs (UUIDv7; tests bring their own). Raises BadSetting.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        tasks: Sequence[str] = (),
+        *,
+        prefix: str = "unstuck_",
+        ids: Callable[[], UUID] | None = None,
+    ):
+        if isinstance(tasks, str):
+            raise BadSetting(f"tasks={tasks!r} must be a list of module names")
+        said = url or os.environ.get("UNSTUCK_URL")
+        if not said:
+            raise BadSetting('no store: give App a URL, for example App("sqlite:///jobs.db"), or set UNSTUCK_URL')
+        self._prefix = prefix
+        self._tasks_in = tuple(tasks)
+        self._ids = ids or Ids()
+        self._keeper = open_keeper(said, prefix, folder=_folder_of(sys._getframe(1).f_globals))
+        self._watch = commands.QueueWatch(log.warning)
+        self._handlers: dict[str, Task[..., Any, Any]] = {}
+
+    # Declaring tasks
+
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+    @overload
+    def task(
+        self,
+        *,
+        queue: str | None = None,
+        tries: int | None = None,
+        backoff: Backoff | None = None,
+        timeout: Duration | None = None,
+        priority: int | None = None,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        isolate: bool = False,
+        keep: Duration | Keep | None = None,
+        labels: Mapping[str, str] | None = None,
+        interrupt_threads: bool = False,
+    ) -> TaskDecorator: ...
+
+    def task(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        queue: str | None = None,
+        tries: int | None = None,
+        backoff: Backoff | None = None,
+        timeout: Duration | None = None,
+        priority: int | None = None,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        isolate: bool = False,
+        keep: Duration | Keep | None = None,
+        labels: Mapping[str, str] | None = None,
+        interrupt_threads: bool = False,
+    ) -> Any:
+        """Make a function a task: `@app.task`, or `@app.task(queue="mail", tries=3)`.
+
+        `tries` counts the first (5 by default); `backoff` says how long between them and after which
+        exceptions there are none; `timeout` of each attempt (none by default); `name` replaces
+        `module.qualname`, `aliases` are names that older jobs may still carry; `isolate` runs each attempt
+        in a process of its own; `keep` is how long ended jobs stay; `interrupt_threads` lets a timeout
+        raise into the thread of a plain function. Raises BadTask.
+        """
+        said = options.parse(
+            queue=queue,
+            tries=tries,
+            backoff=backoff,
+            timeout=timeout,
+            priority=priority,
+            keep=keep,
+            labels=labels,
+            error=BadTask,
+        )
+        if isinstance(aliases, str):
+            raise BadTask(f"aliases={aliases!r} must be a list of names")
+
+        def register(function: Callable[..., Any]) -> Task[..., Any, Any]:
+            check_function(function)
+            called = name_of(function, main_name()) if name is None else name
+            task: Task[..., Any, Any] = Task(
+                self,
+                function,
+                called,
+                aliases=tuple(aliases),
+                options=said,
+                isolate=isolate,
+                interrupt_threads=interrupt_threads,
+            )
+            self._register(task)
+            return task
+
+        return register if function is None else register(function)
+
+    def _register(self, task: Task[..., Any, Any]) -> None:
+        for name in task.names:
+            try:
+                check_name("task", name)
+            except (BadArguments, TypeError):
+                raise BadTask(f"{name!r} cannot name a task: 1 to 128 characters without spaces or control characters") from None
+            if name in self._handlers:
+                raise BadTask(f"task {name} is registered twice: names and aliases must differ; give one of them a name=")
+        self._handlers.update(dict.fromkeys(task.names, task))
+
+    # Enqueueing many, finding, asking
+
+    def enqueue_many(self, specs: Iterable[Spec[R]], *, tx: Any = None) -> list[Job[R]]:
+        """Insert many jobs; `app.enqueue_many(send.spec(n) for n in range(10_000))`.
+
+        Up to 10,000 are one transaction: all or none. More are sent in chunks of 5,000, each a transaction
+        of its own, while the iterable is consumed lazily; if one fails, those before it stay, and a note
+        on the exception says how many. With `tx=`, everything is in that transaction. Answers the handles
+        in order. Raises BadArguments, IdConflict, StoreError.
+        """
+        jobs: list[Job[R]] = []
+        for chunk in chunks_of(specs, whole=tx is not None):
+            try:
+                jobs += self._enqueue(chunk, tx)
+            except Exception as error:
+                raise _noted(error, len(jobs)) from error.__cause__
+        return jobs
+
+    async def aenqueue_many(self, specs: Iterable[Spec[R]] | AsyncIterable[Spec[R]], *, tx: Any = None) -> list[Job[R]]:
+        """The async twin of `enqueue_many`; takes async iterables too."""
+        jobs: list[Job[R]] = []
+        async for chunk in achunks_of(specs, whole=tx is not None):
+            try:
+                jobs += await self._aenqueue(chunk, tx)
+            except Exception as error:
+                raise _noted(error, len(jobs)) from error.__cause__
+        return jobs
+
+    def job(self, id: UUID | str) -> Job[Any]:
+        """The handle of a job, by its id or by the text that was given as `id=`. Raises JobNotFound."""
+        snapshot = self._do(commands.get(self.store, id_of(id)))
+        return Job(self, snapshot.id, snapshot=snapshot)
+
+    async def ajob(self, id: UUID | str) -> Job[Any]:
+        """The async twin of `job`."""
+        snapshot = await self._ado(commands.get(self.store, id_of(id)))
+        return Job(self, snapshot.id, snapshot=snapshot)
+
+    def jobs(
+        self,
+        *,
+        state: State | str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+        label: tuple[str, str] | None = None,
+        after: UUID | None = None,
+        limit: int = 100,
+    ) -> list[Job[Any]]:
+        """Handles of jobs that match, in order of creation, with their snapshots; `after` pages by id."""
+        which = _filter(state, queue, task, label, after, limit)
+        return [Job(self, one.id, snapshot=one) for one in self._do(commands.ask(self.store.find(which)))]
+
+    async def ajobs(
+        self,
+        *,
+        state: State | str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+        label: tuple[str, str] | None = None,
+        after: UUID | None = None,
+        limit: int = 100,
+    ) -> list[Job[Any]]:
+        """The async twin of `jobs`."""
+        which = _filter(state, queue, task, label, after, limit)
+        return [Job(self, one.id, snapshot=one) for one in await self._ado(commands.ask(self.store.find(which)))]
+
+    def health(self) -> Health:
+        """Whether work gets done: the store answers, someone serves the queues that have work, no notices. Never raises StoreError."""
+        return self._do(watch_health(self.store, self._keeper.url_shown))
+
+    async def ahealth(self) -> Health:
+        """The async twin of `health`."""
+        return await self._ado(watch_health(self.store, self._keeper.url_shown))
+
+    def close(self) -> None:
+        """Close the blocking connections; the app may be used again and opens new ones."""
+        self._keeper.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of this loop, and the rest."""
+        await self._keeper.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # What the engine asks for: `Application`.
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """The tasks, by every name under which a job may ask for them."""
+        return self._handlers
+
+    @property
+    def tasks(self) -> Mapping[str, Task[..., Any, Any]]:
+        """The tasks, by name."""
+        return {name: task for name, task in self._handlers.items() if task.name == name}
+
+    @property
+    def keeper(self) -> Keeper:
+        """The store, ready to use."""
+        return self._keeper
+
+    @property
+    def store(self) -> Store:
+        """The store's promises."""
+        return self._keeper.store
+
+    def use_url(self, url: str, folder: str | Path | None = None) -> None:
+        """Point the app at another store, as `--url` does; relative paths are resolved against `folder`."""
+        self._keeper.close()
+        self._keeper = open_keeper(url, self._prefix, folder=folder)
+
+    def load_tasks(self) -> None:
+        """Import the modules named in `App(tasks=…)`. Raises BadSetting for one that is not there."""
+        for module in self._tasks_in:
+            try:
+                importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                    raise
+                raise BadSetting(f"tasks=[{module!r}]: there is no module {error.name!r} to import") from None
+
+    def join(self, tx: Any) -> Joined:
+        """What runs plans inside the caller's transaction `tx`. Raises BadTransaction."""
+        return join(tx, self._keeper)
+
+    def settle_inside(self, context: Context, tx: Any, result: Any) -> Settling:
+        """What `ctx.settling(tx=…, result=…)` enters and leaves, in either colour."""
+        return Settling(self, context, tx, result)
+
+    # Inside
+
+    def _do(self, command: commands.Command[R]) -> R:
+        return commands.perform(self._keeper, command)
+
+    async def _ado(self, command: commands.Command[R]) -> R:
+        return await commands.aperform(self._keeper, command)
+
+    def _enqueue(self, specs: Sequence[Spec[R]], tx: Any) -> list[Job[R]]:
+        jobs = self._jobs_of(specs)
+        if tx is None:
+            return self._handles(self._do(commands.enqueue(self.store, jobs, self._watch)))
+        joined = self.join(tx)
+        answers = joined.run(self.store.insert(jobs))
+        joined.after_commit(lambda: self._keeper.hint({job.queue for job in jobs}))
+        return self._handles(answers)
+
+    async def _aenqueue(self, specs: Sequence[Spec[R]], tx: Any) -> list[Job[R]]:
+        jobs = self._jobs_of(specs)
+        if tx is None:
+            return self._handles(await self._ado(commands.enqueue(self.store, jobs, self._watch)))
+        joined = self.join(tx)
+        answers = await joined.arun(self.store.insert(jobs))
+        joined.after_commit(lambda: self._keeper.hint({job.queue for job in jobs}))
+        return self._handles(answers)
+
+    def _jobs_of(self, specs: Sequence[Spec[Any]]) -> list[NewJob]:
+        for spec in specs:
+            if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise BadArguments(f"{spec!r} is not a spec: enqueue_many takes task.spec(…)")
+        return [spec.job() for spec in specs]
+
+    def _handles(self, answers: Sequence[Inserted]) -> list[Job[Any]]:
+        return [Job(self, answer.id, created=answer.created) for answer in answers]
+
+    def _result_of(self, job: Snapshot) -> Any:
+        """The result of a job, as the type its task says, or plain JSON where the task is not known here."""
+        if job.result is None:
+            return None
+        task = self._handlers.get(job.task)
+        return msgspec.json.decode(job.result) if task is None else task.decode_result(job.result)
+
+
+def _folder_of(module: Mapping[str, Any]) -> Path:
+    file = module.get("__file__")
+    return Path(file).absolute().parent if file else Path.cwd()
+
+
+def _filter(
+    state: State | str | None,
+    queue: str | None,
+    task: str | None,
+    label: tuple[str, str] | None,
+    after: UUID | None,
+    limit: int,
+) -> Filter:
+    try:
+        states = None if state is None else (State(state),)
+    except ValueError:
+        raise BadArguments(f"state={state!r} is not a state: {', '.join(State)}") from None
+    return Filter(states=states, queue=queue, task=task, label=label, after=after, limit=limit)
+
+
+def _noted(error: Exception, before: int) -> Exception:
+    if before:
+        error.add_note(f"{before:,} jobs of earlier chunks are enqueued and stay")
+    return error

@@ -1,0 +1,52 @@
+"""Cutting a stream of requests into transactions: one up to 10,000, chunks of 5,000 beyond.
+
+The stream may be endless or slow, so it is read only as far as the next transaction needs: 10,001 to
+know whether the whole fits in one, then chunk by chunk. Both colours cut alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+WHOLE_MAX = 10_000
+CHUNK = 5_000
+
+
+def chunks_of(items: Iterable[T], *, whole: bool) -> Iterator[list[T]]:
+    """Lists of items, in order; `whole` forces a single one."""
+    held: list[T] = []
+    size = WHOLE_MAX
+    for item in items:
+        held.append(item)
+        while len(held) > size and not whole:
+            size = CHUNK
+            yield held[:CHUNK]
+            held = held[CHUNK:]
+    if held:
+        yield held
+
+
+async def achunks_of(items: Iterable[T] | AsyncIterable[T], *, whole: bool) -> AsyncIterator[list[T]]:
+    """The async twin of `chunks_of`, word for word; takes both kinds of iterables."""
+    held: list[T] = []
+    size = WHOLE_MAX
+    async for item in _either(items):
+        held.append(item)
+        while len(held) > size and not whole:
+            size = CHUNK
+            yield held[:CHUNK]
+            held = held[CHUNK:]
+    if held:
+        yield held
+
+
+async def _either(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
