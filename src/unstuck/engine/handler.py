@@ -65,6 +65,16 @@ class Application(Protocol):
     @property
     def keeper(self) -> Keeper: ...
 
+    @property
+    def url(self) -> str:
+        """Where its store is, password included; never printed."""
+        ...
+
+    @property
+    def prefix(self) -> str:
+        """What stands before every table name."""
+        ...
+
     def load_tasks(self) -> None:
         """Import the modules named in `App(tasks=…)`."""
         ...

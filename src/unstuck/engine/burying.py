@@ -1,0 +1,95 @@
+"""After a child's death: its row ends first, its jobs are settled second, by what its page shows.
+
+Only what was *running* in the dead process can have killed it, and only if it was alone there is the
+crash certainly its own; several are counted a loss each. What had not started, what had ended without
+its ending being recorded, what ran in a process of its own, and everything in a child that we killed for
+other reasons than its own stall, goes back to its place in line uncounted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from unstuck.engine.children import Child
+from unstuck.engine.env import Env
+from unstuck.engine.page import Phase, Started
+from unstuck.engine.worker import Left
+from unstuck.model.job import ClaimedJob
+from unstuck.model.states import Reason
+from unstuck.model.verdict import Verdict
+from unstuck.rules import judging, rescuing
+from unstuck.storage.plan import Lane
+from unstuck.storage.protocol import Store
+
+STALLED = "stalled"
+
+
+def end_reason(child: Child, detail: dict[str, Any], is_leaving: bool) -> str:
+    """The reason that the child's row gets."""
+    if child.killed_for is not None:
+        return child.killed_for
+    code = detail.get("exit_code")
+    if code == Left.CLEAN.value and is_leaving:
+        return "stopped"
+    if code in (Left.STUCK.value, Left.LOST.value):
+        return "withdrawn"
+    return "died: " + ", ".join(
+        f"{name} {value}" for name, value in detail.items() if name != "peak_memory_kib"
+    )
+
+
+async def bury(
+    child: Child, detail: dict[str, Any], reason: str, store: Store, lane: Lane, env: Env, deadline: float
+) -> int:
+    """End the row and settle what the child owned; answers how many attempts. May be repeated."""
+    await lane.run(store.end_worker(child.worker_id, reason), deadline)
+    owned = await lane.run(store.owned(child.worker_id), deadline)
+    is_own_death = reason.startswith("died") or reason == STALLED
+    verdicts = judge_owned(
+        owned, list(child.page.started()), child.worker_id, reason, detail, is_own_death, env
+    )
+    if verdicts:
+        await lane.run(store.settle(verdicts), deadline)
+    return len(verdicts)
+
+
+def judge_owned(
+    owned: Sequence[ClaimedJob],
+    started: Sequence[Started],
+    worker_id: UUID,
+    reason: str,
+    detail: dict[str, Any],
+    is_own_death: bool,
+    env: Env,
+) -> list[Verdict]:
+    """One verdict for everything that the dead worker still owned."""
+    phases = {(slot.job_id, slot.fence): slot.phase for slot in started}
+    running = [job for job in owned if phases.get((job.id, job.fence)) is Phase.RUNNING]
+    verdicts: list[Verdict] = []
+    for job in owned:
+        phase = phases.get((job.id, job.fence), Phase.EMPTY)
+        verdict_id = env.new_id()
+        if phase is not Phase.RUNNING or not is_own_death:
+            has_started = phase is not Phase.EMPTY
+            verdicts.append(judging.handed_back(job, verdict_id, worker_id, started=has_started, why=reason))
+        elif len(running) == 1:
+            crash = Reason.STALLED if reason == STALLED else Reason.CRASHED
+            verdicts.append(rescuing.crashed(job, verdict_id, worker_id, detail, reason=crash))
+        else:
+            why = f"{reason}, with {len(running)} attempts running in it"
+            verdicts.append(rescuing.lost(job, verdict_id, worker_id, why))
+    return verdicts
+
+
+def unstarted(
+    owned: Sequence[ClaimedJob], started: Sequence[Started], worker_id: UUID, env: Env
+) -> list[Verdict]:
+    """Hand-backs for what a stalled child owns and has not started."""
+    known = {(slot.job_id, slot.fence) for slot in started}
+    return [
+        judging.handed_back(job, env.new_id(), worker_id, started=False, why="its worker does not tick")
+        for job in owned
+        if (job.id, job.fence) not in known
+    ]

@@ -1,0 +1,110 @@
+"""A child process: it imports the application, claims, starts and settles; its supervisor keeps it alive.
+
+`python -m unstuck.engine.child` reads its order from standard input and leaves when that pipe ends or its
+parent dies. Interrupts from a terminal are the supervisor's business; a SIGTERM sent to the child alone is
+a request to drain. The exit code says how it left (`worker.Left`): 0 clean, 70 something would not stop
+(the supervisor hands back what the page shows), 75 its row had ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from uuid import UUID
+
+import msgspec
+
+from unstuck.engine.env import Env
+from unstuck.engine.framing import die_with_parent, read_frame
+from unstuck.engine.handler import Application
+from unstuck.engine.importing import load_application
+from unstuck.engine.page import Page
+from unstuck.engine.worker import Worker
+from unstuck.model.errors import BadSetting, StoreError
+from unstuck.rules.settings import Settings
+
+log = logging.getLogger("unstuck.engine")
+
+CANNOT_START = 2
+
+
+class ChildOrder(msgspec.Struct):
+    """What a supervisor tells a new child."""
+
+    application: str
+    path: list[str]
+    worker_id: UUID
+    supervisor_id: UUID
+    settings: Settings
+    slots: int
+    page_descriptor: int
+    parent_pid: int
+    log_level: int
+
+
+def main() -> None:
+    """Run one child until it leaves."""
+    order = read_frame(sys.stdin.buffer, ChildOrder)
+    die_with_parent(order.parent_pid)
+    threading.Thread(target=_die_with_pipe, name="unstuck-parent", daemon=True).start()
+    logging.basicConfig(
+        level=order.log_level, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
+    )
+    page = Page.attach(order.page_descriptor, order.slots)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: page.drain(1))
+    sys.path[:] = order.path
+    try:
+        application = load_application(order.application)
+    except BadSetting as error:
+        print(f"unstuck: {error}", file=sys.stderr, flush=True)
+        os._exit(CANNOT_START)
+    code = asyncio.run(_work(order, application, page))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+async def _work(order: ChildOrder, application: Application, page: Page) -> int:
+    keeper = application.keeper
+    lanes = {name: keeper.lane(name) for name in ("claim", "settle", "fence")}
+    ear = keeper.ear()
+    worker = Worker(
+        order.worker_id,
+        keeper.store,
+        application.handlers,
+        order.settings,
+        Env(),
+        page,
+        lanes,
+        kind="child",
+        supervisor_id=order.supervisor_id,
+        ear=ear,
+        application=order.application,
+        settle_inside=getattr(application, "settle_inside", None),
+    )
+    while True:
+        page.tick = Env().now()
+        try:
+            await worker.register()
+            break
+        except StoreError as error:
+            if page.drain_level:
+                return 0
+            log.warning("cannot register yet (%s)", error)
+            await asyncio.sleep(order.settings.poll)
+    left = await worker.run()
+    return left.value
+
+
+def _die_with_pipe() -> None:
+    sys.stdin.buffer.read(1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

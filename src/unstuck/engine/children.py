@@ -1,0 +1,105 @@
+"""Child processes as their supervisor sees them: started, watched by their page, waited for, buried.
+
+A child is spawned from the supervisor's main thread, because the kernel's signal at a parent's death
+belongs to the parent *thread*. Its end is seen at once by a thread that waits for nothing else, with the
+exit status and the peak of its memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from unstuck.engine.child import ChildOrder
+from unstuck.engine.framing import write_frame
+from unstuck.engine.isolating import exit_detail
+from unstuck.engine.page import Page
+from unstuck.engine.worker import slots_of
+from unstuck.rules.settings import Settings
+
+
+@dataclass(eq=False)
+class Child:
+    """One child process. `killed_for` says why we killed it, if we did."""
+
+    ordinal: int
+    worker_id: UUID
+    page: Page
+    process: subprocess.Popen[bytes]
+    spawned_at: float
+    killed_for: str | None = None
+    is_stalled: bool = False
+    leaving_since: float | None = None
+    swept_at: float = 0.0
+    ended: asyncio.Future[dict[str, Any]] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.process.pid
+
+    @property
+    def has_registered(self) -> bool:
+        """Whether its row exists, so that it can be renewed."""
+        return self.page.renewed_at > 0
+
+    def kill(self, why: str) -> None:
+        """SIGKILL, for this reason."""
+        if self.killed_for is None and not self.ended.done():
+            self.killed_for = why
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+
+def spawn(
+    ordinal: int, application: str, worker_id: UUID, supervisor_id: UUID, settings: Settings, now: float
+) -> Child:
+    """Start a child; call it on the main thread, inside the running loop."""
+    page, descriptor = Page.create(slots_of(settings))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unstuck.engine.child"], stdin=subprocess.PIPE, pass_fds=(descriptor,)
+    )
+    os.close(descriptor)
+    child = Child(ordinal, worker_id, page, process, now)
+    order = ChildOrder(
+        application=application,
+        path=[os.getcwd(), *sys.path],
+        worker_id=worker_id,
+        supervisor_id=supervisor_id,
+        settings=settings,
+        slots=slots_of(settings),
+        page_descriptor=descriptor,
+        parent_pid=os.getpid(),
+        log_level=logging.getLogger().getEffectiveLevel(),
+    )
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        write_frame(process.stdin, order)  # type: ignore[arg-type]
+    loop = asyncio.get_running_loop()
+    threading.Thread(
+        target=_wait, args=(child, loop), name=f"unstuck-wait-{process.pid}", daemon=True
+    ).start()
+    return child
+
+
+def _wait(child: Child, loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        _, status, usage = os.wait4(child.pid, 0)
+        code, peak_kib = os.waitstatus_to_exitcode(status), usage.ru_maxrss
+    except ChildProcessError:
+        code, peak_kib = 0, 0
+    child.process.returncode = code
+    detail = {**exit_detail(code), "peak_memory_kib": peak_kib}
+    with suppress(RuntimeError):  # the loop is closed: the supervisor itself is leaving
+        loop.call_soon_threadsafe(lambda: child.ended.done() or child.ended.set_result(detail))

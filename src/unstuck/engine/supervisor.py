@@ -1,0 +1,266 @@
+"""The supervisor: keeps children alive, renews their leases, sees them die, and never runs user code.
+
+It owns no job and is never starved by one. Its own row has a lease like any worker's; if that is lost (a
+frozen process, a suspended host), it comes back under a new identity, and children whose rows have ended
+leave and are replaced. A child that does not tick for a lease is *stalled*: what it had not started is
+withdrawn and handed back, what it started keeps its lease until the stall limit, then it is killed.
+
+Stopping: draining is written to the children's rows first (the claim reads it), what runs may finish
+within grace, then the child is killed and reaped, and only then is what was left handed back, so nothing
+runs twice because of a stop. Works as process 1: it reaps what it inherits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from unstuck.engine import burying
+from unstuck.engine.children import Child, spawn
+from unstuck.engine.env import Env
+from unstuck.engine.looping import Loop
+from unstuck.engine.page import Page, Phase
+from unstuck.engine.pruning import Pruning
+from unstuck.engine.renewing import Renewing
+from unstuck.engine.sweeping import Sweeping
+from unstuck.model.errors import StoreError
+from unstuck.model.worker import NewWorker
+from unstuck.rules.settings import Settings
+from unstuck.rules.steadying import Steadiness
+from unstuck.storage.opening import Keeper
+
+log = logging.getLogger("unstuck.engine")
+
+RESPAWN_FIRST = 0.5
+RESPAWN_LAST = 30.0
+LIVED_WELL = 10.0
+"""Seconds after which a death is no reason to wait before the next start."""
+START_LIMIT = 120.0
+"""Seconds that a child may take to import the application and register."""
+
+
+class Supervisor:
+    """Runs `settings.processes` children of one application until told to stop."""
+
+    def __init__(self, application: str, keeper: Keeper, settings: Settings, env: Env | None = None):
+        self._application = application
+        self._keeper = keeper
+        self._store = keeper.store
+        self._settings = settings
+        self._env = env or Env()
+        self._lanes = {name: keeper.lane(name) for name in ("renew", "sweep", "bury")}
+        self._children: dict[int, Child] = {}
+        self._burials: set[asyncio.Task[None]] = set()
+        self._deaths: dict[int, int] = {}
+        self._respawn_at: dict[int, float] = {}
+        self._stop_level = 0
+        self._stopped_at = 0.0
+        self.id = self._env.new_id()
+        self.page = Page.private(1)
+
+    def stop(self, level: int = 1) -> None:
+        """Leave: 1 lets running jobs finish within grace, 2 kills at once."""
+        if not self._stop_level:
+            self._stopped_at = self._env.now()
+        self._stop_level = max(self._stop_level, level)
+
+    async def run(self) -> int:
+        """Supervise until stopped; answers the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: self.stop(2 if self._stop_level else 1))
+        steadiness = Steadiness(self._settings.lease)
+        store, lanes, settings, env = self._store, self._lanes, self._settings, self._env
+        rounds = {
+            "renewing": Renewing(store, lanes["renew"], self._roster, settings, env, steadiness).round,
+            "sweeping": Sweeping(store, lanes["sweep"], settings, env, steadiness).round,
+            "pruning": Pruning(store, lanes["sweep"], settings, env).round,
+        }
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await self._register()
+            for name, round in rounds.items():
+                watched = Loop(name, round, env, self.page, settings.lease, settings.poll)
+                tasks.append(asyncio.create_task(watched.run(), name=name))
+            while not (self._stop_level and not self._children and not self._burials):
+                await self._watch()
+                await asyncio.sleep(min(0.1, settings.lease / 50))
+            with suppress(StoreError):
+                await lanes["bury"].run(store.end_worker(self.id, "stopped"), settings.deadline)
+            return 0
+        finally:
+            for child in self._children.values():
+                child.kill("stopped")
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for lane in lanes.values():
+                await lane.aclose()
+
+    def _roster(self) -> Mapping[UUID, Page]:
+        pages = {child.worker_id: child.page for child in self._children.values() if child.has_registered}
+        return {self.id: self.page, **pages}
+
+    async def _register(self) -> None:
+        row = NewWorker(
+            id=self.id,
+            kind="supervisor",
+            supervisor_id=None,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            lease_us=self._settings.lease_us,
+        )
+        while not self._stop_level:
+            sent = self._env.now()
+            try:
+                await self._lanes["renew"].run(self._store.register(row), self._settings.deadline)
+            except StoreError as error:
+                log.warning("cannot register yet (%s)", error)
+                await asyncio.sleep(self._settings.poll)
+            else:
+                self.page.renewed(sent, self._settings.lease)
+                return
+
+    async def _watch(self) -> None:
+        now = self._env.now()
+        self.page.tick = now
+        if self.page.is_lost and not self._stop_level:
+            log.warning("supervisor %s was declared lost; it comes back under a new identity", self.id)
+            self.id, self.page = self._env.new_id(), Page.private(1)
+            await self._register()
+        for child in list(self._children.values()):
+            if child.ended.done():
+                self._died(child, now)
+            else:
+                await self._look_after(child, now)
+        if not self._stop_level:
+            for ordinal in range(self._settings.processes):
+                if ordinal not in self._children and now >= self._respawn_at.get(ordinal, 0.0):
+                    worker_id = self._env.new_id()
+                    child = spawn(ordinal, self._application, worker_id, self.id, self._settings, now)
+                    self._children[ordinal] = child
+        if os.getpid() == 1:
+            self._reap_inherited()
+
+    def _died(self, child: Child, now: float) -> None:
+        detail = child.ended.result()
+        reason = burying.end_reason(child, detail, bool(self._stop_level) or child.leaving_since is not None)
+        del self._children[child.ordinal]
+        lived = now - child.spawned_at
+        own_death = child.killed_for is None and reason.startswith("died")
+        quick = self._deaths.get(child.ordinal, 0) + 1 if own_death and lived < LIVED_WELL else 0
+        self._deaths[child.ordinal] = quick
+        pause = min(RESPAWN_LAST, RESPAWN_FIRST * 2 ** (quick - 1)) if quick else 0.0
+        self._respawn_at[child.ordinal] = now + pause
+        if not self._stop_level:
+            log.warning(
+                "child %d (pid %d) %s; the next one starts in %.1f s", child.ordinal, child.pid, reason, pause
+            )
+        burial = asyncio.create_task(self._bury(child, detail, reason))
+        self._burials.add(burial)
+        burial.add_done_callback(self._burials.discard)
+
+    async def _bury(self, child: Child, detail: dict[str, Any], reason: str) -> None:
+        while True:
+            try:
+                lane, deadline = self._lanes["bury"], self._settings.deadline
+                await burying.bury(child, detail, reason, self._store, lane, self._env, deadline)
+                break
+            except Exception as error:
+                log.warning("what worker %s left cannot be settled yet (%s)", child.worker_id, error)
+                if self._stop_level and self._env.now() - self._stopped_at > self._settings.grace + 60:
+                    break
+                await asyncio.sleep(min(1.0, self._settings.poll))
+        if child.process.stdin is not None:
+            child.process.stdin.close()
+        child.page.close()
+
+    async def _look_after(self, child: Child, now: float) -> None:
+        page, settings = child.page, self._settings
+        if self._stop_level:
+            await self._stop_child(child, now)
+            return
+        if page.tick == 0:
+            if now - child.spawned_at > START_LIMIT:
+                child.kill("did not start")
+            return
+        if page.wants_replacement or page.is_lost:
+            if child.leaving_since is None:
+                child.leaving_since = now
+            elif now - child.leaving_since > settings.grace + settings.timeout_grace + 2 * settings.lease:
+                child.kill("withdrawn")
+        if now - page.tick > settings.lease:
+            await self._stalled(child, now)
+        elif child.is_stalled:
+            child.is_stalled = False
+            log.warning("child %d (pid %d) ticks again", child.ordinal, child.pid)
+            await self._note_stall(child, False)
+        elif self._has_no_round_trip(child, now):
+            child.kill("withdrawn")
+
+    def _has_no_round_trip(self, child: Child, now: float) -> bool:
+        """Whether the store answers us and not it, for two leases."""
+        lease = self._settings.lease
+        last = max(child.page.round_trip, child.spawned_at)
+        return child.has_registered and now - last > 2 * lease and now - self.page.renewed_at < lease / 2
+
+    async def _stalled(self, child: Child, now: float) -> None:
+        if not child.is_stalled:
+            child.is_stalled = True
+            log.error("child %d (pid %d) has not ticked for a lease: stalled", child.ordinal, child.pid)
+            child.page.withdraw()
+            await self._note_stall(child, True)
+        if now - child.swept_at > self._settings.sweep:
+            with suppress(StoreError):
+                owned = await self._lanes["bury"].run(
+                    self._store.owned(child.worker_id), self._settings.deadline
+                )
+                verdicts = burying.unstarted(owned, list(child.page.started()), child.worker_id, self._env)
+                if verdicts:
+                    await self._lanes["bury"].run(self._store.settle(verdicts), self._settings.deadline)
+                child.swept_at = now
+        if now > self._stall_limit(child):
+            child.kill(burying.STALLED)
+
+    def _stall_limit(self, child: Child) -> float:
+        running = [slot.deadline for slot in child.page.started() if slot.phase is Phase.RUNNING]
+        deadlines = [deadline for deadline in running if deadline]
+        if deadlines and len(deadlines) == len(running):
+            return max(deadlines) + self._settings.timeout_grace
+        return child.page.tick + self._settings.stall_limit
+
+    async def _note_stall(self, child: Child, is_stalled: bool) -> None:
+        with suppress(StoreError):
+            plan = self._store.mark_stalled(child.worker_id, is_stalled)
+            await self._lanes["bury"].run(plan, self._settings.deadline)
+
+    async def _stop_child(self, child: Child, now: float) -> None:
+        settings = self._settings
+        if child.leaving_since is None:
+            child.leaving_since = now
+            if child.has_registered:
+                with suppress(StoreError):
+                    await self._lanes["bury"].run(self._store.drain(child.worker_id), settings.deadline)
+            child.page.drain(1)
+        if self._stop_level > 1:
+            child.page.drain(2)
+            child.kill("stopped")
+        elif now - self._stopped_at > settings.grace + settings.timeout_grace + 1.0:
+            child.kill("stopped")
+
+    def _reap_inherited(self) -> None:
+        """As process 1 we are given orphans that are not our children's; take their exit status."""
+        ours = {child.pid for child in self._children.values()}
+        with suppress(ChildProcessError):
+            while True:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if found is None or found.si_pid in ours:
+                    return
+                os.waitpid(found.si_pid, os.WNOHANG)
