@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import pytest
 
@@ -36,6 +37,9 @@ class MemoryGround(Ground):
 
     def elapse(self, us: int) -> None:
         self.clock.now_us += us
+
+    def forget_worker(self, worker_id: UUID) -> None:
+        del self.keeper.tables.workers[worker_id]
 
 
 KEEPERS: dict[str, Callable[[pytest.FixtureRequest], Ground]] = {"memory": MemoryGround}

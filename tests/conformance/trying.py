@@ -54,6 +54,10 @@ class Ground(ABC):
         """Run raw SQL, `{jobs}` standing for the table of jobs, and so on."""
         pytest.skip("this keeper has no SQL that could get around its promises")
 
+    def forget_worker(self, worker_id: UUID) -> None:
+        """Remove a worker's row, which no promise does while it owns something."""
+        self.sql(f"DELETE FROM {{workers}} WHERE id = '{worker_id}'")
+
     def refusal(self) -> type[Exception]:
         """What the engine raises when a CHECK refuses a row."""
         raise NotImplementedError
