@@ -59,16 +59,16 @@ class Settling:
 
     def _verdict(self) -> Verdict:
         context = self._context
-        if context._verdict_id is None:
-            context._verdict_id = self._app._ids()
+        if context.verdict_id is None:
+            context.verdict_id = self._app._ids()
         text, not_kept = self._app.handlers[context.task].encode(self._result)
-        return succeeded(context.job, context._verdict_id, context.worker_id, text, not_kept)
+        return succeeded(context.job, context.verdict_id, context.worker_id, text, not_kept)
 
     def _heard(self, settled: list[Settled]) -> None:
         job = self._context.job
         match settled[0].answer:
             case Answer.ACCEPTED:
-                self._context._settled = True
+                self._context.is_settled = True
             case Answer.CANCELLED:
                 raise Cancel("asked to cancel before its effects were committed")
             case Answer.ALREADY:

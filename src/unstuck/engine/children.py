@@ -54,6 +54,11 @@ class Child:
         """Whether its row exists, so that it can be renewed."""
         return self.page.renewed_at > 0
 
+    def has_ended(self, detail: dict[str, Any]) -> None:
+        """Its process was reaped."""
+        if not self.ended.done():
+            self.ended.set_result(detail)
+
     def kill(self, why: str) -> None:
         """SIGKILL, for this reason."""
         if self.killed_for is None and not self.ended.done():
@@ -102,4 +107,4 @@ def _wait(child: Child, loop: asyncio.AbstractEventLoop) -> None:
     child.process.returncode = code
     detail = {**exit_detail(code), "peak_memory_kib": peak_kib}
     with suppress(RuntimeError):  # the loop is closed: the supervisor itself is leaving
-        loop.call_soon_threadsafe(lambda: child.ended.done() or child.ended.set_result(detail))
+        loop.call_soon_threadsafe(child.has_ended, detail)

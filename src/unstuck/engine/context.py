@@ -8,6 +8,7 @@ store refuses one, `cancelled` turns true, because whoever lost the job should s
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from unstuck.model.job import ClaimedJob
 LOG_LINES_MAX = 1000
 LOG_BYTES_MAX = 2048
 
-_current: ContextVar[Context] = ContextVar("unstuck_current")
+current_context: ContextVar[Context] = ContextVar("unstuckcurrent_context")
 
 
 @dataclass(eq=False)
@@ -34,10 +35,10 @@ class Context:
     _settle_inside: Callable[[Context, Any, Any], Any] | None = field(repr=False, default=None)
     _stop: Event = field(default_factory=Event, repr=False)
     _progress: tuple[float, float | None, str] | None = field(default=None, repr=False)
-    _lines: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]], repr=False)
+    _lines: deque[tuple[int, str]] = field(default_factory=deque[tuple[int, str]], repr=False)
     _numbered: int = field(default=0, repr=False)
-    _verdict_id: UUID | None = field(default=None, repr=False)
-    _settled: bool = field(default=False, repr=False)
+    verdict_id: UUID | None = field(default=None, repr=False)
+    is_settled: bool = field(default=False, repr=False)
 
     @property
     def id(self) -> UUID:
@@ -69,6 +70,10 @@ class Context:
         """Whether this attempt should stop: asked to cancel, timed out, or no longer the owner."""
         return self._stop.is_set()
 
+    def ask_to_stop(self) -> None:
+        """Turn `cancelled` true; for the engine."""
+        self._stop.set()
+
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Say how far the job is; the last value is kept, written at most once a second."""
         self._progress = (done, total, note[:LOG_BYTES_MAX])
@@ -87,8 +92,19 @@ class Context:
 
     def take_lines(self) -> list[tuple[int, str]]:
         """The lines written since the last call, numbered; for the settling loop."""
-        lines, self._lines = self._lines, []
+        lines: list[tuple[int, str]] = []
+        while self._lines:
+            lines.append(self._lines.popleft())
         return lines
+
+    def take_progress(self) -> tuple[float, float | None, str] | None:
+        """The progress noted since the last call; for the settling loop."""
+        taken, self._progress = self._progress, None
+        return taken
+
+    def put_back(self, lines: list[tuple[int, str]]) -> None:
+        """The store did not take these lines: keep them for the next time."""
+        self._lines.extendleft(reversed(lines))
 
     def settling(self, tx: Any, result: Any = None) -> Any:
         """Effects and ending in one transaction: `with ctx.settling(tx=session):` or `async with`.
@@ -105,7 +121,7 @@ class Context:
 def current() -> Context:
     """The job that runs here. Raises NoCurrentJob outside a job."""
     try:
-        return _current.get()
+        return current_context.get()
     except LookupError:
         raise NoCurrentJob(
             "there is no job running here: current() works inside a task that a worker runs"

@@ -25,7 +25,7 @@ from uuid import UUID
 
 from unstuck.engine import concluding
 from unstuck.engine.concluding import Stop
-from unstuck.engine.context import Context, _current
+from unstuck.engine.context import Context, current_context
 from unstuck.engine.handler import Handler, Kind
 from unstuck.engine.page import Phase
 from unstuck.engine.shift import Held, Key, Shift
@@ -142,7 +142,7 @@ class Executor:
             return False
         context = Context(job, shift.id, self.wrote, self._settle_inside)
         run = Run(job, handler, kind, slot, shift.env.new_id(), context, now)
-        context._verdict_id = run.verdict_id
+        context.verdict_id = run.verdict_id
         self._free[kind] -= 1
         self._slots[run.key] = slot
         shift.runs[run.key] = run
@@ -161,7 +161,7 @@ class Executor:
             self._conclude(run, verdict)
             return
         scope = contextvars.copy_context()
-        scope.run(_current.set, run.context)
+        scope.run(current_context.set, run.context)
         if run.kind is Kind.ISOLATED and self._isolate is not None:
             run.task = asyncio.ensure_future(self._isolate(run))
             run.task.add_done_callback(lambda task: self._isolated_ended(run, task))
@@ -251,7 +251,7 @@ class Executor:
         for run in list(self._shift.runs.values()):
             if run.stop is Stop.NOT:
                 if run.kind is Kind.PLAIN:
-                    run.context._stop.set()
+                    run.context.ask_to_stop()
                 else:
                     self._stop(run, Stop.HAND_BACK, why)
 
@@ -259,13 +259,13 @@ class Executor:
         """The store says that this attempt is no longer ours: its handler should stop."""
         run = self._shift.runs.get(key)
         if run is not None:
-            run.context._stop.set()
+            run.context.ask_to_stop()
 
     def _stop(self, run: Run, stop: Stop, why: str) -> None:
         if run.key not in self._shift.runs:
             return
         run.stop, run.why = stop, why
-        run.context._stop.set()
+        run.context.ask_to_stop()
         if run.task is not None:
             run.task.cancel()
         elif run.thread_id is not None and stop is Stop.TIMEOUT:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from unstuck.engine import concluding
-from unstuck.engine.context import Context, _current
+from unstuck.engine.context import Context, current_context
 from unstuck.engine.framing import die_with_parent, read_frame, write_frame
 from unstuck.engine.handler import Handler, Kind
 from unstuck.engine.importing import load_application
@@ -35,9 +35,9 @@ class Speaker:
         """A line or a progress was noted."""
         for _, text in context.take_lines():
             write_frame(self.pipe, Word(line=text))
-        if context._progress is not None:
-            write_frame(self.pipe, Word(progress=context._progress))
-            context._progress = None
+        progress = context.take_progress()
+        if progress is not None:
+            write_frame(self.pipe, Word(progress=progress))
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def _run(order: Order, speaker: Speaker) -> Verdict:
     except Exception as error:
         return concluding.of_bad_payload(job, *ids, error, order.dice)
     context = Context(job, order.worker_id, speaker.wrote)
-    _current.set(context)
+    current_context.set(context)
     try:
         result = _call(handler, arguments)
     except BaseException as error:

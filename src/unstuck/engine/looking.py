@@ -58,8 +58,8 @@ class Looking:
         found: dict[str, int] = {}
         while True:
             plan = shift.store.promote(PROMOTE_MAX)
-            promoted = dict(await shift.claim_lane.run(plan, shift.settings.deadline))
-            count = promoted.pop("", 0)
+            promoted = await shift.claim_lane.run(plan, shift.settings.deadline)
+            count = promoted.get("", 0)
             found |= {queue: line for queue, line in promoted.items() if queue in ours}
             if count < PROMOTE_MAX:
                 return found

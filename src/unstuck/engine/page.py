@@ -102,12 +102,37 @@ class Page:
         if isinstance(self._memory, mmap.mmap):
             self._memory.close()
 
-    tick = property(lambda self: self._floats[_TICK], lambda self, value: self._set_float(_TICK, value))
-    round_trip = property(
-        lambda self: self._floats[_ROUND_TRIP], lambda self, v: self._set_float(_ROUND_TRIP, v)
-    )
-    renewed_at = property(lambda self: self._floats[_RENEWED], lambda self, v: self._set_float(_RENEWED, v))
-    free_places = property(lambda self: self._ints[_FREE], lambda self, value: self._set_int(_FREE, value))
+    @property
+    def tick(self) -> float:
+        """When the child's loop last turned."""
+        return self._floats[_TICK]
+
+    @tick.setter
+    def tick(self, at: float) -> None:
+        self._floats[_TICK] = at
+
+    @property
+    def round_trip(self) -> float:
+        """When the store last answered the child."""
+        return self._floats[_ROUND_TRIP]
+
+    @round_trip.setter
+    def round_trip(self, at: float) -> None:
+        self._floats[_ROUND_TRIP] = at
+
+    @property
+    def renewed_at(self) -> float:
+        """When the last confirmed renewal was sent."""
+        return self._floats[_RENEWED]
+
+    @property
+    def free_places(self) -> int:
+        """How many more jobs the child could start now."""
+        return self._ints[_FREE]
+
+    @free_places.setter
+    def free_places(self, count: int) -> None:
+        self._ints[_FREE] = count
 
     @property
     def safe_until(self) -> float:
@@ -195,9 +220,3 @@ class Page:
             if phase:
                 job_id = UUID(int=self._ints[at] << 64 | self._ints[at + 1])
                 yield Started(job_id, self._ints[at + 2], Phase(phase), self._floats[at + 3])
-
-    def _set_float(self, word: int, value: float) -> None:
-        self._floats[word] = value
-
-    def _set_int(self, word: int, value: int) -> None:
-        self._ints[word] = value

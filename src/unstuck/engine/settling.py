@@ -14,13 +14,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 import msgspec
 
 from unstuck.engine.context import Context
 from unstuck.engine.executing import Executor
 from unstuck.engine.shift import Key, Shift
-from unstuck.model.errors import StoreConflict, StoreUnavailable
+from unstuck.model.errors import StoreConflict, StoreError, StoreUnavailable
 from unstuck.model.job import ErrorInfo
 from unstuck.model.verdict import Answer, Outcome, Verdict
 
@@ -93,28 +94,38 @@ class Settling:
     async def _write_words(self) -> None:
         if not self._spoke:
             return
-        shift, now = self._shift, self._shift.env.now()
         spoke, self._spoke = self._spoke, {}
-        lines = [
-            (*key, number, text) for key, context in spoke.items() for number, text in context.take_lines()
-        ]
-        progress: list[tuple[Key, str]] = []
+        await self._write_lines(spoke)
+        await self._write_progress(spoke)
+
+    async def _write_lines(self, spoke: dict[Key, Context]) -> None:
+        shift = self._shift
+        taken = {key: context.take_lines() for key, context in spoke.items()}
+        rows = [(*key, number, text) for key, lines in taken.items() for number, text in lines]
+        if not rows:
+            return
+        try:
+            await shift.settle_lane.run(shift.store.write_logs(rows), shift.settings.deadline)
+        except StoreError:
+            for key, context in spoke.items():
+                context.put_back(taken[key])
+            self._spoke = spoke | self._spoke
+            raise
+
+    async def _write_progress(self, spoke: dict[Key, Context]) -> None:
+        shift, now = self._shift, self._shift.env.now()
+        rows: list[tuple[UUID, int, str]] = []
         for key, context in spoke.items():
-            if context._progress is None:
-                continue
-            if now - self._progress_at.get(key, 0.0) >= PROGRESS_EVERY or key in shift.outbox:
-                progress.append((key, msgspec.json.encode(context._progress).decode()))
-                self._progress_at[key] = now
-                context._progress = None
-            else:
+            is_due = now - self._progress_at.get(key, -PROGRESS_EVERY) >= PROGRESS_EVERY
+            if not is_due and key not in shift.outbox:
                 self._spoke.setdefault(key, context)
-        if lines:
-            await shift.settle_lane.run(shift.store.write_logs(lines), shift.settings.deadline)
-        if progress:
-            rows = [(*key, text) for key, text in progress]
+            elif (progress := context.take_progress()) is not None:
+                rows.append((*key, msgspec.json.encode(progress).decode()))
+                self._progress_at[key] = now
+        if rows:
             took = await shift.settle_lane.run(shift.store.write_progress(rows), shift.settings.deadline)
-            for key, _ in progress:
-                if key[0] not in took:
-                    self._executor.refused(key)
+            for job_id, fence, _ in rows:
+                if job_id not in took:
+                    self._executor.refused((job_id, fence))
         for key in [key for key in self._progress_at if key not in shift.runs]:
             del self._progress_at[key]

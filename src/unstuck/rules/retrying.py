@@ -28,7 +28,7 @@ def backoff_us(policy: Policy, failures: int, dice: float) -> int:
 
 def crash_delay_us(crashes: int) -> int:
     """The delay after the `crashes`-th crash: 0.1 s, 0.4 s, 1.6 s, and so on up to a minute."""
-    return min(CRASH_DELAY_US * 4 ** min(max(crashes - 1, 0), 8), 60_000_000)
+    return min(CRASH_DELAY_US << 2 * min(max(crashes - 1, 0), 8), 60_000_000)
 
 
 def no_handler_delay_us(overdue_us: int) -> int:
