@@ -26,15 +26,12 @@ from unstuck.storage.protocol import Store
 STALLED = "stalled"
 
 
-def end_reason(child: Child, detail: dict[str, Any], is_leaving: bool) -> str:
-    """The reason that the child's row gets."""
+def end_reason(child: Child, detail: dict[str, Any]) -> str:
+    """The reason that the child's row gets. An exit code alone proves nothing: a handler may exit too."""
     if child.killed_for is not None:
         return child.killed_for
-    code = detail.get("exit_code")
-    if code == Left.CLEAN.value and is_leaving:
-        return "stopped"
-    if code in (Left.STUCK.value, Left.LOST.value):
-        return "withdrawn"
+    if child.page.has_left:
+        return "stopped" if detail.get("exit_code") == Left.CLEAN.value else "withdrawn"
     return "died: " + ", ".join(
         f"{name} {value}" for name, value in detail.items() if name != "peak_memory_kib"
     )

@@ -37,7 +37,7 @@ LOOPS = (
 
 _WORDS = 32
 _SLOT_WORDS = 5
-_TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE, _LOST, _DRAINING, _REPLACE = range(9)
+_TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE, _LOST, _DRAINING, _REPLACE, _LEFT = range(10)
 _FIRST_LOOP = 16
 
 
@@ -183,6 +183,15 @@ class Page:
     def ask_replacement(self) -> None:
         """Something in this process does not stop: drain and replace it."""
         self._ints[_REPLACE] = 1
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the child went by its own will, and not by something in it."""
+        return self._ints[_LEFT] != 0
+
+    def leave(self) -> None:
+        """The child's last word: from here on it only exits."""
+        self._ints[_LEFT] = 1
 
     def loop_succeeded(self, name: str, at: float) -> None:
         """Note a loop's last success."""

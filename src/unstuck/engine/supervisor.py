@@ -151,7 +151,7 @@ class Supervisor:
 
     def _died(self, child: Child, now: float) -> None:
         detail = child.ended.result()
-        reason = burying.end_reason(child, detail, bool(self._stop_level) or child.leaving_since is not None)
+        reason = burying.end_reason(child, detail)
         del self._children[child.ordinal]
         lived = now - child.spawned_at
         own_death = child.killed_for is None and reason.startswith("died")
@@ -245,10 +245,10 @@ class Supervisor:
         settings = self._settings
         if child.leaving_since is None:
             child.leaving_since = now
+            child.page.drain(1)
             if child.has_registered:
                 with suppress(StoreError):
                     await self._lanes["bury"].run(self._store.drain(child.worker_id), settings.deadline)
-            child.page.drain(1)
         if self._stop_level > 1:
             child.page.drain(2)
             child.kill("stopped")

@@ -147,6 +147,9 @@ class Sweeping:
             )
             if found is not None:
                 findings.append(found)
+        stall = noticing.stall_finding(self._steadiness.last_stall(), self._env.now())
+        if stall is not None:
+            findings.append(stall)
         findings += [found for worker in survey.workers if (found := noticing.worker_finding(worker))]
         standing = {
             (notice.kind, notice.subject) for notice in survey.notices if notice.kind in noticing.SWEPT_KINDS

@@ -171,6 +171,7 @@ class Worker:
         self.executor.stop_coroutines("the worker is leaving")
         await self._wait(lambda: not shift.runs, 0.0 if is_lost else settings.timeout_grace)
         await self._wait(lambda: not shift.outbox, settings.lease)
+        shift.page.leave()
         if is_lost:
             return Left.LOST
         return Left.STUCK if shift.runs or shift.outbox or shift.page.wants_replacement else Left.CLEAN

@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from unstuck.model.notice import Finding, Kind
 from unstuck.model.worker import Worker
 
-SWEPT_KINDS = (Kind.NO_WORKER, Kind.NO_HANDLER, Kind.UNATTENDED, Kind.STALLED)
+SWEPT_KINDS = (Kind.NO_WORKER, Kind.NO_HANDLER, Kind.UNATTENDED, Kind.STALLED, Kind.LOCK_HELD)
+
+STALL_SHOWN = 600.0
+"""Seconds for which a stall of the store stays on notice after it has ended."""
 
 
 def queue_finding(
@@ -42,6 +45,15 @@ def worker_finding(worker: Worker) -> Finding | None:
         return None
     return Finding(
         Kind.STALLED, str(worker.id), f"worker {worker.id} (pid {worker.pid} on {worker.host}) does not tick"
+    )
+
+
+def stall_finding(stall: tuple[float, float] | None, now: float) -> Finding | None:
+    """The store took no write for more than half a lease, not long ago; both moments in seconds."""
+    if stall is None or now - stall[0] > STALL_SHOWN:
+        return None
+    return Finding(
+        Kind.LOCK_HELD, "store", f"the store took no write for {stall[1]:.1f} s: a lock was held too long"
     )
 
 

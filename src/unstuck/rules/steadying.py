@@ -19,12 +19,19 @@ class Steadiness:
     lease: float
     _since: tuple[float, float] | None = None
     _last: tuple[float, float] | None = None
+    _stall: tuple[float, float] | None = None
 
     def saw(self, own: float, store: float) -> None:
         """An answer arrived at `own` carrying the store's clock `store`; both in seconds."""
         if self._last is None or self._since is None or self._broke(own, store):
             self._since = (own, store)
+        if self._last is not None and own - self._last[0] > self.lease / 2:
+            self._stall = (own, own - self._last[0])
         self._last = (own, store)
+
+    def last_stall(self) -> tuple[float, float] | None:
+        """When the store last answered after more than half a lease of silence, and how long that was."""
+        return self._stall
 
     def is_steady(self, own: float) -> bool:
         """Whether the last full lease up to `own` was steady."""
