@@ -44,6 +44,7 @@ class ChildOrder(msgspec.Struct):
     page_descriptor: int
     parent_pid: int
     log_level: int
+    url: str | None = None
 
 
 def main() -> None:
@@ -63,6 +64,8 @@ def main() -> None:
     except BadSetting as error:
         print(f"unstuck: {error}", file=sys.stderr, flush=True)
         os._exit(CANNOT_START)
+    if order.url is not None:
+        application.use_url(order.url)
     code = asyncio.run(_work(order, application, page))
     sys.stdout.flush()
     sys.stderr.flush()

@@ -68,7 +68,13 @@ class Child:
 
 
 def spawn(
-    ordinal: int, application: str, worker_id: UUID, supervisor_id: UUID, settings: Settings, now: float
+    ordinal: int,
+    application: str,
+    worker_id: UUID,
+    supervisor_id: UUID,
+    settings: Settings,
+    now: float,
+    url: str | None = None,
 ) -> Child:
     """Start a child; call it on the main thread, inside the running loop."""
     page, descriptor = Page.create(slots_of(settings))
@@ -87,6 +93,7 @@ def spawn(
         page_descriptor=descriptor,
         parent_pid=os.getpid(),
         log_level=logging.getLogger().getEffectiveLevel(),
+        url=url,
     )
     assert process.stdin is not None
     with suppress(BrokenPipeError):

@@ -75,6 +75,10 @@ class Application(Protocol):
         """What stands before every table name."""
         ...
 
+    def use_url(self, url: str) -> None:
+        """Point it at another store, as `--url` does."""
+        ...
+
     def load_tasks(self) -> None:
         """Import the modules named in `App(tasks=…)`."""
         ...

@@ -47,10 +47,22 @@ START_LIMIT = 120.0
 
 
 class Supervisor:
-    """Runs `settings.processes` children of one application until told to stop."""
+    """Runs `settings.processes` children of one application until told to stop.
 
-    def __init__(self, application: str, keeper: Keeper, settings: Settings, env: Env | None = None):
+    `url`, where given, is the store that the children use in place of the application's own.
+    """
+
+    def __init__(
+        self,
+        application: str,
+        keeper: Keeper,
+        settings: Settings,
+        env: Env | None = None,
+        *,
+        url: str | None = None,
+    ):
         self._application = application
+        self._url = url
         self._keeper = keeper
         self._store = keeper.store
         self._settings = settings
@@ -144,7 +156,9 @@ class Supervisor:
             for ordinal in range(self._settings.processes):
                 if ordinal not in self._children and now >= self._respawn_at.get(ordinal, 0.0):
                     worker_id = self._env.new_id()
-                    child = spawn(ordinal, self._application, worker_id, self.id, self._settings, now)
+                    child = spawn(
+                        ordinal, self._application, worker_id, self.id, self._settings, now, self._url
+                    )
                     self._children[ordinal] = child
         if os.getpid() == 1:
             self._reap_inherited()
