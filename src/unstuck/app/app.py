@@ -12,23 +12,22 @@ block the loop; the blocking ones may be called while a loop runs, and block it.
 from __future__ import annotations
 
 import importlib
-import logging
+import inspect
 import os
-import sys
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Protocol, Self, TypeVar, overload
+from urllib.parse import quote
 from uuid import UUID
-
-import msgspec
 
 from unstuck.app import commands, options
 from unstuck.app.chunks import achunks_of, chunks_of
+from unstuck.app.client import Client
 from unstuck.app.handle import Job
 from unstuck.app.health import Health, watch_health
 from unstuck.app.identity import Ids, id_of
-from unstuck.app.joining import Joined, join
+from unstuck.app.joining import Joined
 from unstuck.app.naming import main_name
 from unstuck.app.options import Backoff, Keep
 from unstuck.app.settling import Settling
@@ -36,17 +35,17 @@ from unstuck.app.task import P, Spec, Task, check_function, name_of
 from unstuck.engine.context import Context
 from unstuck.engine.handler import Handler
 from unstuck.model.errors import BadArguments, BadSetting, BadTask
-from unstuck.model.job import Inserted, NewJob
-from unstuck.model.job import Job as Snapshot
+from unstuck.model.job import NewJob
 from unstuck.model.states import State
 from unstuck.rules.admitting import check_name
 from unstuck.rules.durations import Duration
-from unstuck.storage.opening import Keeper, open_keeper
+from unstuck.storage.opening import Keeper, open_keeper, sqlite_path
 from unstuck.storage.protocol import Filter, Store
 
 R = TypeVar("R")
 
-log = logging.getLogger("unstuck")
+OVERRIDE = "UNSTUCK_URL_OVERRIDE"
+"""Set by `--url` for the processes that a command starts: stronger than the URL in the code."""
 
 
 class TaskDecorator(Protocol):
@@ -76,15 +75,14 @@ class App:
     ):
         if isinstance(tasks, str):
             raise BadSetting(f"tasks={tasks!r} must be a list of module names")
-        said = url or os.environ.get("UNSTUCK_URL")
+        said = os.environ.get(OVERRIDE) or url or os.environ.get("UNSTUCK_URL")
         if not said:
             raise BadSetting('no store: give App a URL, for example App("sqlite:///jobs.db"), or set UNSTUCK_URL')
         self._prefix = prefix
         self._tasks_in = tuple(tasks)
-        self._ids = ids or Ids()
-        self._keeper = open_keeper(said, prefix, folder=_folder_of(sys._getframe(1).f_globals))
-        self._watch = commands.QueueWatch(log.warning)
-        self._handlers: dict[str, Task[..., Any, Any]] = {}
+        frame = inspect.currentframe()
+        self._url = _absolute(said, _folder_of(frame.f_back if frame else None))
+        self._client = Client(open_keeper(self._url, prefix), ids or Ids())
 
     # Declaring tasks
 
@@ -95,6 +93,7 @@ class App:
     @overload
     def task(
         self,
+        /,
         *,
         queue: str | None = None,
         tries: int | None = None,
@@ -151,7 +150,7 @@ class App:
             check_function(function)
             called = name_of(function, main_name()) if name is None else name
             task: Task[..., Any, Any] = Task(
-                self,
+                self._client,
                 function,
                 called,
                 aliases=tuple(aliases),
@@ -170,9 +169,9 @@ class App:
                 check_name("task", name)
             except (BadArguments, TypeError):
                 raise BadTask(f"{name!r} cannot name a task: 1 to 128 characters without spaces or control characters") from None
-            if name in self._handlers:
+            if name in self._client.tasks:
                 raise BadTask(f"task {name} is registered twice: names and aliases must differ; give one of them a name=")
-        self._handlers.update(dict.fromkeys(task.names, task))
+        self._client.tasks.update(dict.fromkeys(task.names, task))
 
     # Enqueueing many, finding, asking
 
@@ -187,7 +186,7 @@ class App:
         jobs: list[Job[R]] = []
         for chunk in chunks_of(specs, whole=tx is not None):
             try:
-                jobs += self._enqueue(chunk, tx)
+                jobs += self._client.enqueue(_jobs_of(chunk), tx)
             except Exception as error:
                 raise _noted(error, len(jobs)) from error.__cause__
         return jobs
@@ -197,20 +196,20 @@ class App:
         jobs: list[Job[R]] = []
         async for chunk in achunks_of(specs, whole=tx is not None):
             try:
-                jobs += await self._aenqueue(chunk, tx)
+                jobs += await self._client.aenqueue(_jobs_of(chunk), tx)
             except Exception as error:
                 raise _noted(error, len(jobs)) from error.__cause__
         return jobs
 
     def job(self, id: UUID | str) -> Job[Any]:
         """The handle of a job, by its id or by the text that was given as `id=`. Raises JobNotFound."""
-        snapshot = self._do(commands.get(self.store, id_of(id)))
-        return Job(self, snapshot.id, snapshot=snapshot)
+        snapshot = self._client.do(commands.get(self.store, id_of(id)))
+        return Job(self._client, snapshot.id, snapshot=snapshot)
 
     async def ajob(self, id: UUID | str) -> Job[Any]:
         """The async twin of `job`."""
-        snapshot = await self._ado(commands.get(self.store, id_of(id)))
-        return Job(self, snapshot.id, snapshot=snapshot)
+        snapshot = await self._client.ado(commands.get(self.store, id_of(id)))
+        return Job(self._client, snapshot.id, snapshot=snapshot)
 
     def jobs(
         self,
@@ -224,7 +223,7 @@ class App:
     ) -> list[Job[Any]]:
         """Handles of jobs that match, in order of creation, with their snapshots; `after` pages by id."""
         which = _filter(state, queue, task, label, after, limit)
-        return [Job(self, one.id, snapshot=one) for one in self._do(commands.ask(self.store.find(which)))]
+        return [Job(self._client, one.id, snapshot=one) for one in self._client.do(commands.ask(self.store.find(which)))]
 
     async def ajobs(
         self,
@@ -238,23 +237,23 @@ class App:
     ) -> list[Job[Any]]:
         """The async twin of `jobs`."""
         which = _filter(state, queue, task, label, after, limit)
-        return [Job(self, one.id, snapshot=one) for one in await self._ado(commands.ask(self.store.find(which)))]
+        return [Job(self._client, one.id, snapshot=one) for one in await self._client.ado(commands.ask(self.store.find(which)))]
 
     def health(self) -> Health:
         """Whether work gets done: the store answers, someone serves the queues that have work, no notices. Never raises StoreError."""
-        return self._do(watch_health(self.store, self._keeper.url_shown))
+        return self._client.do(watch_health(self.store, self.keeper.url_shown))
 
     async def ahealth(self) -> Health:
         """The async twin of `health`."""
-        return await self._ado(watch_health(self.store, self._keeper.url_shown))
+        return await self._client.ado(watch_health(self.store, self.keeper.url_shown))
 
     def close(self) -> None:
         """Close the blocking connections; the app may be used again and opens new ones."""
-        self._keeper.close()
+        self.keeper.close()
 
     async def aclose(self) -> None:
         """Close the connections of this loop, and the rest."""
-        await self._keeper.aclose()
+        await self.keeper.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -277,27 +276,37 @@ class App:
     @property
     def handlers(self) -> Mapping[str, Handler]:
         """The tasks, by every name under which a job may ask for them."""
-        return self._handlers
+        return self._client.tasks
 
     @property
     def tasks(self) -> Mapping[str, Task[..., Any, Any]]:
         """The tasks, by name."""
-        return {name: task for name, task in self._handlers.items() if task.name == name}
+        return {name: task for name, task in self._client.tasks.items() if task.name == name}
 
     @property
     def keeper(self) -> Keeper:
         """The store, ready to use."""
-        return self._keeper
+        return self._client.keeper
+
+    @property
+    def url(self) -> str:
+        """Where the store is, with an absolute path, password included: not to be printed (`keeper.url_shown` is)."""
+        return self._url
+
+    @property
+    def prefix(self) -> str:
+        """What stands before every table name."""
+        return self._prefix
 
     @property
     def store(self) -> Store:
         """The store's promises."""
-        return self._keeper.store
+        return self._client.store
 
     def use_url(self, url: str, folder: str | Path | None = None) -> None:
         """Point the app at another store, as `--url` does; relative paths are resolved against `folder`."""
-        self._keeper.close()
-        self._keeper = open_keeper(url, self._prefix, folder=folder)
+        self._url = _absolute(url, Path(folder or Path.cwd()))
+        self._client.use(open_keeper(self._url, self._prefix))
 
     def load_tasks(self) -> None:
         """Import the modules named in `App(tasks=…)`. Raises BadSetting for one that is not there."""
@@ -311,58 +320,28 @@ class App:
 
     def join(self, tx: Any) -> Joined:
         """What runs plans inside the caller's transaction `tx`. Raises BadTransaction."""
-        return join(tx, self._keeper)
+        return self._client.join(tx)
 
     def settle_inside(self, context: Context, tx: Any, result: Any) -> Settling:
         """What `ctx.settling(tx=…, result=…)` enters and leaves, in either colour."""
-        return Settling(self, context, tx, result)
-
-    # Inside
-
-    def _do(self, command: commands.Command[R]) -> R:
-        return commands.perform(self._keeper, command)
-
-    async def _ado(self, command: commands.Command[R]) -> R:
-        return await commands.aperform(self._keeper, command)
-
-    def _enqueue(self, specs: Sequence[Spec[R]], tx: Any) -> list[Job[R]]:
-        jobs = self._jobs_of(specs)
-        if tx is None:
-            return self._handles(self._do(commands.enqueue(self.store, jobs, self._watch)))
-        joined = self.join(tx)
-        answers = joined.run(self.store.insert(jobs))
-        joined.after_commit(lambda: self._keeper.hint({job.queue for job in jobs}))
-        return self._handles(answers)
-
-    async def _aenqueue(self, specs: Sequence[Spec[R]], tx: Any) -> list[Job[R]]:
-        jobs = self._jobs_of(specs)
-        if tx is None:
-            return self._handles(await self._ado(commands.enqueue(self.store, jobs, self._watch)))
-        joined = self.join(tx)
-        answers = await joined.arun(self.store.insert(jobs))
-        joined.after_commit(lambda: self._keeper.hint({job.queue for job in jobs}))
-        return self._handles(answers)
-
-    def _jobs_of(self, specs: Sequence[Spec[Any]]) -> list[NewJob]:
-        for spec in specs:
-            if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise BadArguments(f"{spec!r} is not a spec: enqueue_many takes task.spec(…)")
-        return [spec.job() for spec in specs]
-
-    def _handles(self, answers: Sequence[Inserted]) -> list[Job[Any]]:
-        return [Job(self, answer.id, created=answer.created) for answer in answers]
-
-    def _result_of(self, job: Snapshot) -> Any:
-        """The result of a job, as the type its task says, or plain JSON where the task is not known here."""
-        if job.result is None:
-            return None
-        task = self._handlers.get(job.task)
-        return msgspec.json.decode(job.result) if task is None else task.decode_result(job.result)
+        return Settling(self._client, context, tx, result)
 
 
-def _folder_of(module: Mapping[str, Any]) -> Path:
-    file = module.get("__file__")
+def _folder_of(frame: FrameType | None) -> Path:
+    file = frame.f_globals.get("__file__") if frame else None
     return Path(file).absolute().parent if file else Path.cwd()
+
+
+def _absolute(url: str, folder: Path) -> str:
+    """The same URL, a relative SQLite path made absolute, so that it means the same everywhere."""
+    return f"sqlite:///{quote(str(sqlite_path(url, folder)))}" if url.startswith("sqlite:") else url
+
+
+def _jobs_of(specs: Sequence[Spec[Any]]) -> list[NewJob]:
+    for spec in specs:
+        if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise BadArguments(f"{spec!r} is not a spec: enqueue_many takes task.spec(…)")
+    return [spec.job() for spec in specs]
 
 
 def _filter(

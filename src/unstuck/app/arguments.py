@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from unstuck.app.values import Unfit, check_value, drift, is_model, read_model, write
+from unstuck.app.values import Unfit, check_value, drift, is_list, is_model, read_model, write
 from unstuck.model.errors import BadArguments, BadTask
 from unstuck.rules.admitting import PAYLOAD_BYTES_MAX
 
@@ -198,8 +198,8 @@ def _walk(info: Any, seen: set[int] | None = None) -> Iterator[Any]:
     if id(info) in seen:
         return
     seen.add(id(info))
-    if isinstance(info, tuple):
-        for item in typing.cast("tuple[Any, ...]", info):
+    if is_list(info):
+        for item in info:
             yield from _walk(item, seen)
     elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field):
         yield info

@@ -118,7 +118,7 @@ def enqueue(
                 raise
             yield Pause(pause)
             pause *= 2
-    queues = frozenset(job.queue for job in jobs if not job.delay_us and job.due_at is None)
+    queues = due_queues(jobs)
     if queues:
         yield Hint(queues)
     if watch.wants_to_look(queues or {job.queue for job in jobs}):
@@ -127,6 +127,11 @@ def enqueue(
         except StoreError:
             pass  # The jobs are in; a look that failed is no reason to say otherwise.
     return answers
+
+
+def due_queues(jobs: Iterable[NewJob]) -> frozenset[str]:
+    """The queues in which something is to be done at once; what is due later needs no hint."""
+    return frozenset(job.queue for job in jobs if not job.delay_us and job.due_at is None)
 
 
 def ask(plan: Plan[R]) -> Command[R]:

@@ -21,9 +21,8 @@ from unstuck.model.states import State
 from unstuck.rules.durations import Duration, duration_us
 
 if TYPE_CHECKING:
-    from unstuck.app.app import App
+    from unstuck.app.client import Client
 
-R = TypeVar("R")
 RCo = TypeVar("RCo", covariant=True)
 
 
@@ -34,22 +33,22 @@ class Job(Generic[RCo]):
     was last read, or None before the first read.
     """
 
-    __slots__ = ("_app", "created", "id", "snapshot")
+    __slots__ = ("_client", "created", "id", "snapshot")
 
-    def __init__(self, app: App, id: UUID, *, created: bool = False, snapshot: Snapshot | None = None):
-        self._app = app
+    def __init__(self, client: Client, id: UUID, *, created: bool = False, snapshot: Snapshot | None = None):
+        self._client = client
         self.id = id
         self.created = created
         self.snapshot = snapshot
 
     def refresh(self) -> Snapshot:
         """Read the job anew and answer the snapshot. Raises JobNotFound."""
-        self.snapshot = self._app._do(commands.get(self._app.store, self.id))
+        self.snapshot = self._client.do(commands.get(self._client.store, self.id))
         return self.snapshot
 
     async def arefresh(self) -> Snapshot:
         """The async twin of `refresh`."""
-        self.snapshot = await self._app._ado(commands.get(self._app.store, self.id))
+        self.snapshot = await self._client.ado(commands.get(self._client.store, self.id))
         return self.snapshot
 
     def result(self, timeout: Duration | None = None) -> RCo:
@@ -58,40 +57,42 @@ class Job(Generic[RCo]):
         Raises TimeoutError, JobFailed (with the stored type, message and traceback), JobCancelled,
         ResultNotKept, or JobNotFound where the row is gone.
         """
-        self.snapshot = self._app._do(commands.wait(self._app.store, self.id, _seconds(timeout)))
-        return self._outcome(self.snapshot)
+        self.snapshot = self._client.do(commands.wait(self._client.store, self.id, _seconds(timeout)))
+        result: RCo = self._outcome(self.snapshot)
+        return result
 
     async def aresult(self, timeout: Duration | None = None) -> RCo:
         """The async twin of `result`."""
-        self.snapshot = await self._app._ado(commands.wait(self._app.store, self.id, _seconds(timeout)))
-        return self._outcome(self.snapshot)
+        self.snapshot = await self._client.ado(commands.wait(self._client.store, self.id, _seconds(timeout)))
+        result: RCo = self._outcome(self.snapshot)
+        return result
 
     def cancel(self) -> bool:
         """End the job as cancelled, or ask it to stop where it runs; False where it had ended otherwise.
 
         A running job ends as cancelled whatever its handler then does, unless its success was recorded before.
         """
-        return self._app._do(commands.cancel(self._app.store, self.id, self._app._ids))
+        return self._client.do(commands.cancel(self._client.store, self.id, self._client.draw))
 
     async def acancel(self) -> bool:
         """The async twin of `cancel`."""
-        return await self._app._ado(commands.cancel(self._app.store, self.id, self._app._ids))
+        return await self._client.ado(commands.cancel(self._client.store, self.id, self._client.draw))
 
     def explain(self) -> str:
         """Why the job stands where it stands, in one sentence."""
-        return self._app._do(commands.explain(self._app.store, self.id))
+        return self._client.do(commands.explain(self._client.store, self.id))
 
     async def aexplain(self) -> str:
         """The async twin of `explain`."""
-        return await self._app._ado(commands.explain(self._app.store, self.id))
+        return await self._client.ado(commands.explain(self._client.store, self.id))
 
     def logs(self) -> list[LogLine]:
         """The lines that the handler wrote with `ctx.log`, oldest first."""
-        return self._app._do(commands.ask(self._app.store.logs(self.id)))
+        return self._client.do(commands.ask(self._client.store.logs(self.id)))
 
     async def alogs(self) -> list[LogLine]:
         """The async twin of `logs`."""
-        return await self._app._ado(commands.ask(self._app.store.logs(self.id)))
+        return await self._client.ado(commands.ask(self._client.store.logs(self.id)))
 
     @property
     def created_at(self) -> datetime | None:
@@ -114,7 +115,7 @@ class Job(Generic[RCo]):
         if job.state is State.SUCCEEDED:
             if job.result is None and said is not None:
                 raise ResultNotKept(f"job {job.id} ({job.task}) succeeded, but {said.message}")
-            return self._app._result_of(job)
+            return self._client.result_of(job)
         reason = str(job.reason or job.state)
         what = f"job {job.id} ({job.task})"
         if job.state is State.CANCELLED:

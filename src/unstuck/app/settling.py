@@ -25,16 +25,16 @@ from unstuck.model.verdict import Answer, Settled, Verdict
 from unstuck.rules.judging import succeeded
 
 if TYPE_CHECKING:
-    from unstuck.app.app import App
+    from unstuck.app.client import Client
 
 
 class Settling:
     """Entered with `with` or `async with`, whichever colour the connection has."""
 
-    def __init__(self, app: App, context: Context, tx: Any, result: Any):
-        self._app = app
+    def __init__(self, client: Client, context: Context, tx: Any, result: Any):
+        self._client = client
         self._context = context
-        self._joined: Joined = app.join(tx)
+        self._joined: Joined = client.join(tx)
         self._result = result
 
     def __enter__(self) -> Context:
@@ -45,7 +45,7 @@ class Settling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._heard(self._joined.run(self._app.store.settle([self._verdict()])))
+            self._heard(self._joined.run(self._client.store.settle([self._verdict()])))
 
     async def __aenter__(self) -> Context:
         await self._joined.aprove()
@@ -55,13 +55,13 @@ class Settling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._heard(await self._joined.arun(self._app.store.settle([self._verdict()])))
+            self._heard(await self._joined.arun(self._client.store.settle([self._verdict()])))
 
     def _verdict(self) -> Verdict:
         context = self._context
         if context.verdict_id is None:
-            context.verdict_id = self._app._ids()
-        text, not_kept = self._app.handlers[context.task].encode(self._result)
+            context.verdict_id = self._client.draw()
+        text, not_kept = self._client.tasks[context.task].encode(self._result)
         return succeeded(context.job, context.verdict_id, context.worker_id, text, not_kept)
 
     def _heard(self, settled: list[Settled]) -> None:

@@ -15,23 +15,21 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, ParamSpec, TypeVar
 from uuid import UUID
 
 from unstuck.app import options
 from unstuck.app.arguments import Answer, Arguments
+from unstuck.app.client import Client
 from unstuck.app.handle import Job
 from unstuck.app.options import Backoff, Keep, Options
 from unstuck.engine.handler import Kind
 from unstuck.model.errors import BadArguments, BadTask
 from unstuck.model.job import NewJob
 from unstuck.rules.durations import Duration
-
-if TYPE_CHECKING:
-    from unstuck.app.app import App
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,14 +43,14 @@ _ANY_RETRY = Backoff()
 class Spec(Generic[RCo]):
     """A checked request that has not been sent; each use of it is a job of its own, unless `id=` was given."""
 
-    app: App
+    client: Client
     task: str
     args: str
     options: Options
 
     def job(self) -> NewJob:
         """The job to insert, with an id drawn now. Raises BadArguments."""
-        return self.options.job(self.task, self.args, self.app._ids)
+        return self.options.job(self.task, self.args, self.client.draw)
 
 
 class Bound(Generic[P, RCo]):
@@ -66,19 +64,22 @@ class Bound(Generic[P, RCo]):
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[RCo]:
         """Check the arguments and insert the job; see `Task.enqueue`. With `tx=`, inside that transaction."""
-        spec = self._task._spec(self._options, args, kwargs)
-        return cast("Job[RCo]", self._task.app._enqueue([spec], self._options.tx)[0])
+        job = self._task.request(self._options, args, kwargs).job()
+        return self._task.client.enqueue([job], self._options.tx)[0]
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[RCo]:
         """The async twin of `enqueue`."""
-        spec = self._task._spec(self._options, args, kwargs)
-        return cast("Job[RCo]", (await self._task.app._aenqueue([spec], self._options.tx))[0])
+        job = self._task.request(self._options, args, kwargs).job()
+        return (await self._task.client.aenqueue([job], self._options.tx))[0]
 
     def spec(self, *args: P.args, **kwargs: P.kwargs) -> Spec[RCo]:
         """A checked request for `enqueue_many` or `then=`; nothing is sent."""
         if self._options.tx is not None:
             raise BadArguments("a spec cannot carry tx=: pass it to enqueue_many, or enqueue")
-        return self._task._spec(self._options, args, kwargs)
+        spec = self._task.request(self._options, args, kwargs)
+        # The options are checked together now, not when a chunk of thousands is sent.
+        spec.job()
+        return spec
 
     def using(
         self,
@@ -126,7 +127,7 @@ class Task(Generic[P, R, C]):
 
     def __init__(
         self,
-        app: App,
+        client: Client,
         function: Callable[P, C],
         name: str,
         *,
@@ -135,7 +136,7 @@ class Task(Generic[P, R, C]):
         isolate: bool,
         interrupt_threads: bool,
     ):
-        self.app = app
+        self.client = client
         self._function = function
         self._name = name
         self._aliases = aliases
@@ -262,11 +263,9 @@ class Task(Generic[P, R, C]):
     def _bound(self) -> Bound[P, R]:
         return Bound(self, self._options)
 
-    def _spec(self, said: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Spec[R]:
-        spec: Spec[R] = Spec(self.app, self._name, self._arguments.encode(args, kwargs), replace(said, tx=None))
-        # The options are checked together now, not when a chunk of thousands is sent.
-        spec.job()
-        return spec
+    def request(self, said: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Spec[R]:
+        """A call's arguments, checked, with options; what every way to enqueue begins with."""
+        return Spec(self.client, self._name, self._arguments.encode(args, kwargs), said)
 
 
 def _followers(then: Spec[Any] | Iterable[Spec[Any]] | None) -> tuple[Callable[[], NewJob], ...] | None:

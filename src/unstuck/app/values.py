@@ -14,12 +14,12 @@ something richer than JSON (a datetime out of text) is what annotations are for,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import msgspec
 
@@ -41,7 +41,7 @@ class Unfit(Exception):
 
 def check_value(value: Any, depth: int = 1) -> None:
     """Walk the value. Raises Unfit for NaN, infinity, NUL, lone surrogates, naive datetimes, too great a depth."""
-    kind = type(value)
+    kind = cast("type[object]", type(value))
     if kind is str:
         _check_text(value)
     elif kind is int or kind is bool or value is None:
@@ -55,12 +55,12 @@ def check_value(value: Any, depth: int = 1) -> None:
 
 
 def _check_rich(value: Any, depth: int) -> None:
-    if isinstance(value, Mapping):
-        for key, item in cast("Mapping[Any, Any]", value).items():
+    if is_mapping(value):
+        for key, item in value.items():
             _check_at(f"[{key!r}]", key, depth + 1)
             _check_at(f"[{key!r}]", item, depth + 1)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for index, item in enumerate(cast("Iterable[Any]", value)):
+    elif is_collection(value):
+        for index, item in enumerate(value):
             _check_at(f"[{index}]", item, depth + 1)
     elif isinstance(value, datetime):
         if value.utcoffset() is None:
@@ -114,20 +114,19 @@ def _check_number(number: float) -> None:
 
 def drift(given: Any, arrived: Any) -> Unfit | None:
     """The first place where a round trip loses what the value was, or None."""
-    if isinstance(arrived, dict):
-        if not isinstance(given, Mapping):
+    if is_mapping(arrived):
+        if not is_mapping(given):
             return _becomes(given, "a dict")
-        there = cast("Mapping[Any, Any]", given)
-        for key, item in cast("dict[Any, Any]", arrived).items():
-            if key not in there:
+        for key, item in arrived.items():
+            if key not in given:
                 return Unfit(f"has a key that would arrive as {key!r}: annotate the type of its keys")
-            if (found := drift(there[key], item)) is not None:
+            if (found := drift(given[key], item)) is not None:
                 found.parts.insert(0, f"[{key!r}]")
                 return found
-    elif isinstance(arrived, list):
-        if not isinstance(given, list | tuple):
+    elif is_list(arrived):
+        if not is_list(given):
             return _becomes(given, "a list")
-        for index, (mine, item) in enumerate(zip(cast("Iterable[Any]", given), cast("list[Any]", arrived), strict=False)):
+        for index, (mine, item) in enumerate(zip(given, arrived, strict=False)):
             if (found := drift(mine, item)) is not None:
                 found.parts.insert(0, f"[{index}]")
                 return found
@@ -138,6 +137,21 @@ def drift(given: Any, arrived: Any) -> Unfit | None:
 
 def _becomes(given: Any, what: str) -> Unfit:
     return Unfit(f"is a {type(given).__name__} and would arrive as {what}: annotate the parameter with its type")
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether JSON writes it as an object with keys of the value's own."""
+    return isinstance(value, Mapping)
+
+
+def is_list(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether it is an ordered collection, which JSON gives back as it was."""
+    return isinstance(value, list | tuple)
+
+
+def is_collection(value: object) -> TypeGuard[Collection[Any]]:
+    """Whether JSON writes it as a list."""
+    return isinstance(value, list | tuple | set | frozenset)
 
 
 def is_model(kind: Any) -> bool:

@@ -33,19 +33,19 @@ def join(tx: Any, keeper: Keeper) -> Joined:
             case "sqlite3":
                 from unstuck.app.joining import raw_sqlite
 
-                return raw_sqlite.joined(tx, keeper, keeper.dialect)
+                return raw_sqlite.join(tx, keeper, keeper.dialect)
             case "psycopg":
                 from unstuck.app.joining import raw_psycopg
 
-                return raw_psycopg.joined(tx, keeper, keeper.dialect)
+                return raw_psycopg.join(tx, keeper, keeper.dialect)
             case "asyncpg":
                 from unstuck.app.joining import raw_asyncpg
 
-                return raw_asyncpg.joined(tx, keeper, keeper.dialect)
+                return raw_asyncpg.join(tx, keeper, keeper.dialect)
             case "sqlalchemy":
                 from unstuck.app.joining import sqlalchemy
 
-                return sqlalchemy.joined(tx, keeper, keeper.dialect)
+                return sqlalchemy.join(tx, keeper, keeper.dialect)
             case _:
                 continue
     raise refused(tx)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from unstuck.app.joining.errors import from_sqlite
 from unstuck.app.joining.joined import BlockingJoined, Where
-from unstuck.model.errors import BadTransaction, StoreConflict, StoreError
+from unstuck.model.errors import BadTransaction
 from unstuck.storage.opening import Keeper
 from unstuck.storage.plan import Rows
 from unstuck.storage.sql.library import Dialect, Spelled, Style
 
 
-def joined(tx: Any, keeper: Keeper, dialect: Dialect) -> SqliteJoined:
+def join(tx: Any, keeper: Keeper, dialect: Dialect) -> SqliteJoined:
     """Join a connection. Raises BadTransaction."""
     if not isinstance(tx, sqlite3.Connection):
         raise BadTransaction(f"tx=sqlite3.{type(tx).__name__} is not a connection: pass the connection itself")
@@ -45,17 +46,5 @@ class SqliteJoined(BlockingJoined):
             cursor.row_factory = None
             return cursor.execute(spelled.text, dict(spelled.values)).fetchall()
         except sqlite3.Error as error:
-            raise translated(error) from error
+            raise from_sqlite(error) from error
 
-
-def translated(error: BaseException) -> StoreError:
-    """A driver's error as ours, with the advice that only a caller's transaction needs."""
-    name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_BUSY_SNAPSHOT":
-        return StoreConflict(
-            "another process wrote after this transaction had read (SQLITE_BUSY_SNAPSHOT):"
-            " roll back and begin with BEGIN IMMEDIATE"
-        )
-    from unstuck.storage.sqlite.errors import translate
-
-    return translate(error)

@@ -1,0 +1,95 @@
+"""What tasks and handles see of an app: a store that can be asked, and the ways to ask it.
+
+Behind the face of `App` stands this one object, shared by every task, spec and handle of the app. It
+performs commands in either colour, inserts jobs (in a transaction of its own, or in one of the caller's)
+and reads results as the types that the tasks promise. `use` points all of them at another store at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from unstuck.app import commands
+from unstuck.app.handle import Job
+from unstuck.app.joining import Joined, join
+from unstuck.model.job import Inserted, NewJob
+from unstuck.model.job import Job as Snapshot
+from unstuck.storage.opening import Keeper
+from unstuck.storage.protocol import Store
+
+if TYPE_CHECKING:
+    from unstuck.app.task import Task
+
+R = TypeVar("R")
+
+log = logging.getLogger("unstuck")
+
+
+class Client:
+    """One store, asked in both colours. `draw` makes ids."""
+
+    def __init__(self, keeper: Keeper, draw: Callable[[], UUID]):
+        self.keeper = keeper
+        self.draw = draw
+        self.tasks: dict[str, Task[..., Any, Any]] = {}
+        self._watch = commands.QueueWatch(log.warning)
+
+    @property
+    def store(self) -> Store:
+        """The store's promises."""
+        return self.keeper.store
+
+    def use(self, keeper: Keeper) -> None:
+        """Ask another store from now on."""
+        self.keeper.close()
+        self.keeper = keeper
+
+    def do(self, command: commands.Command[R]) -> R:
+        """Perform a command, blocking."""
+        return commands.perform(self.keeper, command)
+
+    async def ado(self, command: commands.Command[R]) -> R:
+        """Perform a command, awaiting."""
+        return await commands.aperform(self.keeper, command)
+
+    def join(self, tx: Any) -> Joined:
+        """What runs plans inside the caller's transaction. Raises BadTransaction."""
+        return join(tx, self.keeper)
+
+    def enqueue(self, jobs: Sequence[NewJob], tx: Any) -> list[Job[Any]]:
+        """Insert jobs, all or none."""
+        if tx is None:
+            return self._handles(self.do(commands.enqueue(self.store, jobs, self._watch)))
+        joined = self.join(tx)
+        answers = joined.run(self.store.insert(jobs))
+        self._hint_after(joined, jobs)
+        return self._handles(answers)
+
+    async def aenqueue(self, jobs: Sequence[NewJob], tx: Any) -> list[Job[Any]]:
+        """The async twin of `enqueue`."""
+        if tx is None:
+            return self._handles(await self.ado(commands.enqueue(self.store, jobs, self._watch)))
+        joined = self.join(tx)
+        answers = await joined.arun(self.store.insert(jobs))
+        self._hint_after(joined, jobs)
+        return self._handles(answers)
+
+    def result_of(self, job: Snapshot) -> Any:
+        """The result of a job, as the type its task says, or plain JSON where the task is not known here."""
+        if job.result is None:
+            return None
+        task = self.tasks.get(job.task)
+        return msgspec.json.decode(job.result) if task is None else task.decode_result(job.result)
+
+    def _hint_after(self, joined: Joined, jobs: Sequence[NewJob]) -> None:
+        queues = commands.due_queues(jobs)
+        if queues:
+            joined.after_commit(lambda: self.keeper.hint(queues))
+
+    def _handles(self, answers: Sequence[Inserted]) -> list[Job[Any]]:
+        return [Job(self, answer.id, created=answer.created) for answer in answers]
