@@ -7,27 +7,16 @@ which is the same to everybody who compares them with the store's now.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import pytest
 
-from tests.conformance.trying import Ground, Trial
+from tests.conformance.trying import Clock, Ground, Trial
 from unstuck.storage.memory.keeper import MemoryKeeper
 from unstuck.storage.memory.tables import MemoryTables
 
 COLOURS = ("blocking", "async", "lane")
-
-
-class Clock:
-    """A clock that stands still until a test moves it; it begins at the real time."""
-
-    def __init__(self) -> None:
-        self.now_us = time.time_ns() // 1_000
-
-    def __call__(self) -> int:
-        return self.now_us
 
 
 class MemoryGround(Ground):
@@ -40,6 +29,12 @@ class MemoryGround(Ground):
 
     def forget_worker(self, worker_id: UUID) -> None:
         del self.keeper.tables.workers[worker_id]
+
+    def empty(self) -> None:
+        self.keeper.tables = MemoryTables(self.clock)
+
+    def close(self) -> None:
+        pass
 
 
 KEEPERS: dict[str, Callable[[pytest.FixtureRequest], Ground]] = {"memory": MemoryGround}
@@ -65,3 +60,9 @@ def trial(ground: Ground, colour: str) -> Iterator[Trial]:
         assert not trial.broken()
     finally:
         trial.close()
+
+
+@pytest.fixture
+def oracle(request: pytest.FixtureRequest) -> Ground:
+    """What the others are compared with."""
+    return MemoryGround(request)

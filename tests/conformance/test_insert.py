@@ -20,7 +20,7 @@ def test_a_job_without_delay_is_ready(trial: Trial) -> None:
     assert row.state is State.READY
     assert row.wake_at is None
     assert trial.seconds_to(row.created_at) == 0
-    assert row.line == pytest.approx(int(trial.meta()["now_us"]), abs=trial.ground.slack_seconds * SECOND)
+    assert row.line == pytest.approx(trial.now_us(), abs=trial.ground.slack_seconds * SECOND)
 
 
 def test_a_job_that_is_due_later_is_scheduled_with_that_alarm(trial: Trial) -> None:
@@ -118,7 +118,18 @@ def test_everything_that_was_asked_for_comes_back(trial: Trial) -> None:
     )
     trial.insert([asked])
     row = trial.row(asked.id)
-    for name in ("id", "queue", "task", "args", "priority", "timeout_us", "policy", "labels", "then", "codec"):
+    for name in (
+        "id",
+        "queue",
+        "task",
+        "args",
+        "priority",
+        "timeout_us",
+        "policy",
+        "labels",
+        "then",
+        "codec",
+    ):
         assert getattr(row, name) == getattr(asked, name), name
 
 
@@ -192,4 +203,3 @@ def test_any_uuid_can_be_an_id(trial: Trial) -> None:
     ids = [UUID(int=number) for number in (0, 1, 2**127, 2**128 - 1)]
     trial.insert([new_job(id=each) for each in ids])
     assert [trial.row(each).id for each in ids] == ids
-

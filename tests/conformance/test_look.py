@@ -16,7 +16,7 @@ def test_it_tells_the_lowest_line_that_is_ready_in_each_queue(trial: Trial) -> N
         for priority in (0, 2, 1):
             trial.add(queue=queue, priority=priority)
     look = trial.look(worker, ["a", "b", "empty"], ["t"])
-    lines = {queue: [job.line for job in trial.claim(worker, queue, ["t"], 1)][0] for queue in ("a", "b")}
+    lines = {queue: trial.take(worker, queue).line for queue in ("a", "b")}
     assert dict(look.ready) == lines
 
 
@@ -87,7 +87,7 @@ def test_it_names_the_workers_own_attempts_that_are_asked_to_stop(trial: Trial) 
 def test_it_carries_the_stores_clock(trial: Trial) -> None:
     worker = trial.add_worker()
     slack = trial.ground.slack_seconds * SECOND
-    assert trial.look(worker, [], []).now_us == pytest.approx(int(trial.meta()["now_us"]), abs=slack)
+    assert trial.look(worker, [], []).now_us == pytest.approx(trial.now_us(), abs=slack)
 
 
 def test_progress_is_kept_for_the_running_attempt(trial: Trial) -> None:

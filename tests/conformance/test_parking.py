@@ -130,7 +130,7 @@ def test_the_survey_shows_workers_tasks_and_notices(trial: Trial) -> None:
     assert [worker.id for worker in survey.workers] == [living]
     assert survey.known_tasks == {"t", "u"}
     assert [notice.subject for notice in survey.notices] == ["q"]
-    now_us = int(trial.meta()["now_us"])
+    now_us = trial.now_us()
     assert survey.now_us == pytest.approx(now_us, abs=trial.ground.slack_seconds * SECOND)
 
 

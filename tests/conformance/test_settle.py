@@ -19,8 +19,8 @@ from tests.conformance.trying import (
     new_job,
 )
 from unstuck.model.job import ErrorInfo, Policy
-from unstuck.model.states import FINAL, Event, Reason, State
-from unstuck.model.verdict import Answer, Counts, Outcome, Verdict
+from unstuck.model.states import FINAL, Reason, State
+from unstuck.model.verdict import Answer, Outcome
 from unstuck.rules import judging, rescuing
 
 SIMPLE = Policy(tries=3, backoff_base_us=MINUTE, backoff_jitter=0.0)
@@ -363,7 +363,7 @@ def test_a_success_after_a_failure_carries_no_error(trial: Trial) -> None:
 def test_words_and_details_are_kept_to_the_letter(trial: Trial) -> None:
     worker = trial.add_worker()
     job = trial.start(worker)
-    error = ErrorInfo("Größe'\"", "line 1\nline 2 \\ ; -- 世界 🙂", "File \"<x>\", line 1\n\t…")
+    error = ErrorInfo("Größe'\"", "line 1\nline 2 \\ ; -- 世界 🙂", 'File "<x>", line 1\n\t…')
     detail = {"exit": -11, "peak": 1.5, "nested": {"a": [1, None, True]}, "ü": "'"}
     trial.end(replace(judging.failed(job, new_id(), worker, error, 0.5), detail=detail))
     (row,) = trial.attempts(job.id)
@@ -410,12 +410,3 @@ def test_verdicts_of_all_kinds_in_one_call(trial: Trial) -> None:
     for verdict in verdicts:
         row = trial.row(verdict.job_id)
         assert (row.state, row.verdict_id) == (verdict.target, verdict.id)
-
-
-def test_a_verdict_without_a_retention_is_not_pruned(trial: Trial) -> None:
-    worker = trial.add_worker()
-    job = trial.start(worker)
-    bare = Verdict(new_id(), job.id, job.fence, Event.FAIL, counts=Counts(failures=1))
-    assert trial.end(bare) is Answer.ACCEPTED
-    trial.elapse(1000 * DAY)
-    assert trial.prune(10) == 0

@@ -104,3 +104,13 @@ def test_several_follow_ups_of_several_endings_in_one_call(trial: Trial) -> None
     verdicts = [judging.succeeded(job, new_id(), worker, None) for job in (*jobs, plain)]
     assert all(each.answer is Answer.ACCEPTED for each in trial.settle(verdicts))
     assert [trial.row(after.id).state for pair in afters for after in pair] == [State.READY] * 6
+
+
+def test_an_ending_is_not_undone_for_a_follow_up_whose_id_is_taken(trial: Trial) -> None:
+    worker = trial.add_worker()
+    taken, free = new_job(queue="after", args="{}"), new_job(queue="after")
+    job = trial.start(worker, then=(new_job(id=taken.id, args='{"other":true}'), free))
+    trial.insert([taken])
+    assert trial.end(judging.succeeded(job, new_id(), worker, None)) is Answer.ACCEPTED
+    assert trial.row(taken.id).args == "{}"
+    assert trial.row(free.id).state is State.READY

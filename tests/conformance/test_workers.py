@@ -16,7 +16,7 @@ def test_a_registered_worker_has_a_full_lease(trial: Trial) -> None:
         supervisor_id=supervisor, host="hôst", pid=4711, queues=("a", "b"), tasks=("t", "u"), version="1.2"
     )
     now_us = trial.register(asked)
-    assert now_us == pytest.approx(int(trial.meta()["now_us"]), abs=trial.ground.slack_seconds * SECOND)
+    assert now_us == pytest.approx(trial.now_us(), abs=trial.ground.slack_seconds * SECOND)
     row = trial.worker(asked.id)
     for name in ("id", "kind", "supervisor_id", "host", "pid", "lease_us", "queues", "version"):
         assert getattr(row, name) == getattr(asked, name), name
@@ -42,7 +42,7 @@ def test_renewing_extends_the_lease_from_now(trial: Trial) -> None:
     trial.elapse(MINUTE)
     renewed = trial.renew([worker], LEASE)
     assert renewed.alive == {worker}
-    now_us = int(trial.meta()["now_us"])
+    now_us = trial.now_us()
     assert renewed.now_us == pytest.approx(now_us, abs=trial.ground.slack_seconds * SECOND)
     assert trial.seconds_to(trial.worker(worker).lease_until) == LEASE / SECOND
     assert trial.seconds_to(trial.worker(other).lease_until) == (LEASE - MINUTE) / SECOND

@@ -19,6 +19,7 @@ from unstuck.storage.memory.tables import (
     is_expired,
     is_ready,
     moment,
+    sooner,
 )
 from unstuck.storage.memory.workers import as_read
 from unstuck.storage.protocol import QueueHead, Survey
@@ -114,9 +115,9 @@ def park(tables: MemoryTables, jobs: Sequence[tuple[Job, Reason, int]]) -> int:
     for read, reason, delay_us in jobs:
         target = target_of(read.state, Event.PARK)
         if stands_as_read(tables, read):
-            tables.change(
-                tables.jobs[read.id], state=target, reason=reason, wake_at=moment(now_us + delay_us)
-            )
+            job = tables.jobs[read.id]
+            alarm = sooner(moment(now_us + delay_us), job.expires_at)
+            tables.change(job, state=target, reason=reason, wake_at=alarm)
             parked += 1
     return parked
 

@@ -20,7 +20,7 @@ from unstuck.model.errors import IdConflict
 from unstuck.model.job import Attempt, ClaimedJob, Inserted, Job, LogLine, NewJob
 from unstuck.model.states import FINAL, Event, Reason, State, target_of
 from unstuck.model.verdict import NOTHING_COUNTED, Answer, Outcome, Settled, Verdict
-from unstuck.storage.memory.tables import MemoryTables, claimed, is_ready, micros, moment
+from unstuck.storage.memory.tables import MemoryTables, claimed, is_ready, micros, moment, sooner
 from unstuck.storage.protocol import Cursor
 
 
@@ -84,10 +84,11 @@ def write_progress(tables: MemoryTables, rows: Sequence[tuple[UUID, int, str]]) 
 
 
 def write_logs(tables: MemoryTables, rows: Sequence[tuple[UUID, int, int, str]]) -> None:
-    """Append log lines that are not there yet."""
+    """Append log lines that are not there yet, of jobs that are."""
     now = moment(tables.clock())
     for job_id, fence, number, text in rows:
-        tables.logs.setdefault((job_id, fence, number), LogLine(job_id, fence, number, now, text))
+        if job_id in tables.jobs:
+            tables.logs.setdefault((job_id, fence, number), LogLine(job_id, fence, number, now, text))
 
 
 def _insert_one(tables: MemoryTables, new: NewJob, now_us: int) -> Inserted:
@@ -112,7 +113,7 @@ def _insert_one(tables: MemoryTables, new: NewJob, now_us: int) -> Inserted:
         reason=None,
         priority=new.priority,
         line=due_us - new.priority * tables.step_us(new.queue),
-        wake_at=expires_at if is_due else moment(due_us),
+        wake_at=expires_at if is_due else sooner(moment(due_us), expires_at),
         expires_at=expires_at,
         created_at=moment(now_us),
         claimed_at=None,
@@ -156,7 +157,9 @@ def _settle_one(tables: MemoryTables, verdict: Verdict, now_us: int) -> Answer:
     _end(tables, job, verdict, now_us)
     for effect in verdict.effects:
         for new in effect.jobs:
-            _insert_one(tables, new, now_us)
+            # An ending is never undone for what was to follow it: an id that is taken stays with its job.
+            if new.id not in tables.jobs:
+                _insert_one(tables, new, now_us)
     return Answer.ACCEPTED
 
 
@@ -208,7 +211,7 @@ def _alarm(target: State, expires_at: datetime | None, now_us: int, delay_us: in
         return None
     if target is State.READY:
         return expires_at
-    return moment(now_us + (delay_us or 0))
+    return sooner(moment(now_us + (delay_us or 0)), expires_at)
 
 
 def _as_cancelled(job: Job, verdict: Verdict) -> Verdict:

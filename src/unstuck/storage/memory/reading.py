@@ -1,4 +1,4 @@
-"""What readers see: jobs by id or by filter, their attempts and logs, queues, facts and invariants."""
+"""What readers see: jobs by id or by filter, their attempts and logs, queues and facts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from unstuck.model.job import PRIORITY_STEP_US, Attempt, Job, LogLine
-from unstuck.model.states import FINAL, State
+from unstuck.model.states import State
 from unstuck.storage.memory.tables import MemoryTables, by_id
 from unstuck.storage.protocol import Filter, QueueInfo
-
-OFFENDERS_SHOWN = 20
 
 
 def find(tables: MemoryTables, which: Filter) -> list[Job]:
@@ -59,26 +57,6 @@ def meta(tables: MemoryTables) -> dict[str, str]:
     return {"instance": tables.instance, "schema": "0", "now_us": str(tables.clock())}
 
 
-def offenders(tables: MemoryTables) -> dict[str, list[str]]:
-    """The snapshot invariants, each with the ids that break it."""
-    jobs = by_id(tables.jobs.values())
-    broken = {
-        "unfinished_without_owner_or_alarm": [job.id for job in jobs if not _is_attended(job)],
-        "owned_but_not_running": [job.id for job in jobs if job.worker_id and job.state is not State.RUNNING],
-        "ended_with_alarm": [job.id for job in jobs if job.is_final and job.wake_at is not None],
-        "ended_without_moment": [job.id for job in jobs if job.is_final is (job.finished_at is None)],
-        "running_never_claimed": [
-            job.id for job in jobs if job.state is State.RUNNING and (job.fence < 1 or job.claimed_at is None)
-        ],
-        "worker_without_lease_or_end": [
-            worker.id for worker in tables.living() if worker.lease_until is None
-        ],
-        "attempt_of_no_job": [key[0] for key in sorted(tables.attempts) if key[0] not in tables.jobs],
-        "log_of_no_job": [key[0] for key in sorted(tables.logs) if key[0] not in tables.jobs],
-    }
-    return {name: [str(each) for each in ids[:OFFENDERS_SHOWN]] for name, ids in broken.items()}
-
-
 def check(tables: MemoryTables) -> dict[str, Any]:
     """Facts about this keeper."""
     return {
@@ -89,16 +67,6 @@ def check(tables: MemoryTables) -> dict[str, Any]:
         "workers": len(tables.workers),
         "wrong": [],
     }
-
-
-def _is_attended(job: Job) -> bool:
-    match job.state:
-        case State.RUNNING:
-            return job.worker_id is not None
-        case State.SCHEDULED | State.WAITING:
-            return job.wake_at is not None
-        case state:
-            return state in FINAL or state is State.READY
 
 
 def _matching(tables: MemoryTables, which: Filter) -> Iterator[Job]:

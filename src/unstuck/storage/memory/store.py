@@ -1,7 +1,7 @@
 """The promises of the memory keeper: each a plan of one step.
 
 The rooms beside this file hold what the steps do: `jobs` (insert, claim, settle), `workers`, `chores`,
-`operating` and `reading`. Nothing is decided here.
+`operating`, `reading` and `invariants`. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Reason, State
 from unstuck.model.verdict import Settled, Verdict
 from unstuck.model.worker import NewWorker, Worker
-from unstuck.storage.memory import chores, operating, reading, workers
+from unstuck.storage.memory import chores, invariants, operating, reading, workers
 from unstuck.storage.memory import jobs as living
 from unstuck.storage.memory.tables import MemoryTables
 from unstuck.storage.plan import Mode, Plan, Requests, Step
@@ -162,7 +162,7 @@ class MemoryStore:
         return _read("meta", reading.meta)
 
     def offenders(self) -> Plan[dict[str, list[str]]]:
-        return _read("offenders", reading.offenders)
+        return _read("offenders", invariants.offenders)
 
     def check(self) -> Plan[dict[str, Any]]:
         return _read("check", reading.check)

@@ -120,6 +120,11 @@ def is_expired(job: Job, now: datetime) -> bool:
     return job.expires_at is not None and job.expires_at <= now
 
 
+def sooner(alarm: datetime, expires_at: datetime | None) -> datetime:
+    """The alarm, or the expiry where that comes first: no alarm lies behind an expiry."""
+    return alarm if expires_at is None else min(alarm, expires_at)
+
+
 def is_ready(job: Job, now: datetime) -> bool:
     """Whether a worker may take the job now, its queue's pause aside."""
     return job.state is State.READY and not is_expired(job, now)

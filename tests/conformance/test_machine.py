@@ -1,0 +1,418 @@
+"""Random histories, applied to the oracle and to a keeper side by side: answers and rows must agree.
+
+Hypothesis draws the operations and, when the two disagree, looks for the shortest history that shows it.
+A second passes before each operation on both sides, so that no two lines and alarms fall together; all
+durations are multiples of a hundred seconds, so that a clock that also runs by itself changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from tests.conformance.trying import BOOM, SECOND, Ground, Trial, new_id, new_job, new_worker
+from unstuck.model.errors import IdConflict, IllegalTransition
+from unstuck.model.job import ClaimedJob, Policy
+from unstuck.model.notice import Finding, Kind
+from unstuck.model.states import FINAL, Event, Reason, State, sources_of
+from unstuck.model.verdict import Verdict
+from unstuck.rules import judging, rescuing
+from unstuck.storage.protocol import Cursor, Filter
+
+STEPS = 40
+UNIT = 100 * SECOND
+ALL = 1000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SPANS = {"lease_left_us", "next_alarm_us", "oldest_us"}
+
+QUEUES = ("a", "b")
+TASKS = ("t", "u", "rare")
+POLICIES = (
+    Policy(),
+    Policy(tries=2, crash_limit=2, loss_limit=2, keep_succeeded_us=0, keep_other_us=10 * UNIT),
+)
+
+numbers = st.integers(0, 63)
+some = st.lists(numbers, min_size=1, max_size=4)
+queues = st.sampled_from(QUEUES)
+tasks = st.sets(st.sampled_from(TASKS), min_size=1).map(sorted)
+durations = st.sampled_from([UNIT, 3 * UNIT, 10 * UNIT])
+
+
+class Away(float):
+    """Seconds from now, to be compared with tolerance."""
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "queue": draw(queues),
+        "task": draw(st.sampled_from(TASKS)),
+        "priority": draw(st.integers(-2, 2)),
+        "delay_us": draw(st.none() | durations),
+        "expires_in_us": draw(st.none() | st.none() | durations),
+        "timeout_us": draw(st.none() | durations),
+        "policy": draw(st.sampled_from(POLICIES)),
+    }
+
+
+WAYS = {
+    "succeeded": lambda job, worker: judging.succeeded(job, new_id(), worker, '"r"'),
+    "retry": lambda job, worker: judging.failed(job, new_id(), worker, BOOM, 0.5),
+    "failed": lambda job, worker: judging.failed(job, new_id(), worker, BOOM, 0.5, may_retry=False),
+    "snoozed": lambda job, worker: judging.snoozed(job, new_id(), worker, UNIT),
+    "handed_back": lambda job, worker: judging.handed_back(job, new_id(), worker, started=True),
+    "not_started": lambda job, worker: judging.handed_back(job, new_id(), worker, started=False),
+    "put_off": lambda job, worker: judging.put_off(job, new_id(), worker),
+    "cancelled": lambda job, worker: judging.cancelled(job, new_id(), worker, "why"),
+    "crashed": lambda job, worker: rescuing.crashed(job, new_id(), worker, {"signal": 9}),
+    "lost": lambda job, worker: rescuing.lost(job, new_id(), worker, "gone"),
+}
+
+
+class SideBySide(RuleBasedStateMachine):
+    """The oracle and a keeper; `both` applies one promise to each and compares."""
+
+    oracle: Trial
+    tried: Trial
+
+    @initialize()
+    def begin(self) -> None:
+        for side in (self.oracle, self.tried):
+            side.ground.empty()
+        self.oracle.ground.elapse(self.tried.now_us() - self.oracle.now_us())
+        self.job_ids: list[UUID] = []
+        self.workers: list[UUID] = []
+        self.attempts: list[tuple[ClaimedJob, UUID]] = []
+        self.verdicts: list[Verdict] = []
+
+    def both(self, promise: str, *args: Any, **options: Any) -> Any:
+        expected = _outcome(self.oracle, promise, args, options)
+        actual = _outcome(self.tried, promise, args, options)
+        self.compare(promise, expected, actual)
+        return expected
+
+    def compare(self, what: str, expected: Any, actual: Any) -> None:
+        one, other = (
+            _seen(answer, side.now_us()) for answer, side in ((expected, self.oracle), (actual, self.tried))
+        )
+        slack = self.tried.ground.slack_seconds + 1e-5
+        assert _alike(one, other, slack), f"{what}:\n oracle {one}\n keeper {other}"
+
+    def pass_time(self, us: int) -> None:
+        for side in (self.oracle, self.tried):
+            side.elapse(us)
+
+    def pick(self, drawn: Sequence[Any], numbers: Sequence[int]) -> list[Any]:
+        return [drawn[number % len(drawn)] for number in numbers] if drawn else []
+
+    def rows(self, numbers: Sequence[int], states: Sequence[State]) -> list[Any]:
+        """Some of the jobs that stand in these states, each once."""
+        there = self.oracle.find(Filter(states=tuple(states), limit=ALL))
+        return list(dict.fromkeys(job.id for job in self.pick(there, numbers)))
+
+    # Enqueue, claim, settle
+
+    @rule(drawn=st.lists(jobs(), min_size=1, max_size=5), follows=st.booleans())
+    def insert(self, drawn: list[dict[str, Any]], follows: bool) -> None:
+        self.pass_time(SECOND)
+        then = (new_job(queue="a", delay_us=UNIT, policy=POLICIES[1]),) if follows else ()
+        new = [new_job(**options, then=then if number == 0 else ()) for number, options in enumerate(drawn)]
+        self.both("insert", new)
+        self.job_ids += [job.id for job in (*new, *then)]
+
+    @rule(numbers=some, same=st.booleans())
+    def insert_again(self, numbers: list[int], same: bool) -> None:
+        self.pass_time(SECOND)
+        ids = self.pick(self.job_ids, numbers)
+        args = {} if same else {"args": '{"n":2}'}
+        self.both("insert", [new_job(queue="b", **args), *(new_job(id=each) for each in ids)])
+
+    @rule(knows=tasks)
+    def register(self, knows: list[str]) -> None:
+        self.pass_time(SECOND)
+        worker = new_worker(lease_us=10 * UNIT, queues=QUEUES, tasks=tuple(knows))
+        self.both("register", worker)
+        self.workers.append(worker.id)
+
+    @rule(number=numbers, queue=queues, names=tasks, limit=st.integers(1, 6), skip=st.booleans())
+    def claim(self, number: int, queue: str, names: list[str], limit: int, skip: bool) -> None:
+        self.pass_time(SECOND)
+        for worker in self.pick(self.workers, [number]):
+            after = None
+            ready = self.oracle.find(Filter(states=(State.READY,), queue=queue, limit=ALL))
+            if skip and ready and self.tried.ground.slack_seconds == 0:
+                after = Cursor(ready[0].line, ready[0].id)
+            claimed = self.both("claim", worker, queue, names, limit, after)
+            self.attempts += [(job, worker) for job in claimed]
+
+    @rule(picked=st.lists(st.tuples(numbers, st.sampled_from(sorted(WAYS))), min_size=1, max_size=4))
+    def settle(self, picked: list[tuple[int, str]]) -> None:
+        self.pass_time(SECOND)
+        verdicts = []
+        for number, way in picked:
+            for job, worker in self.pick(self.attempts[::-1], [number]):
+                verdict = WAYS[way](job, worker)
+                verdicts.append(replace(verdict, delay_us=verdict.delay_us and 3 * UNIT))
+        self.both("settle", verdicts)
+        self.verdicts += verdicts
+
+    @rule(numbers=some)
+    def settle_again(self, numbers: list[int]) -> None:
+        self.pass_time(SECOND)
+        self.both("settle", self.pick(self.verdicts[::-1], numbers))
+
+    @rule(numbers=some, reason=st.sampled_from([Reason.CANCELLED, Reason.DELETED, Reason.EXPIRED]))
+    def end_by_request(self, numbers: list[int], reason: Reason) -> None:
+        self.pass_time(SECOND)
+        ids = self.rows(numbers, sources_of(Event.EXPIRE))
+        verdicts = [judging.ended_by_request(self.oracle.row(each), new_id(), reason) for each in ids]
+        self.both("settle", verdicts)
+        self.verdicts += verdicts
+
+    @rule(picked=some, text=st.sampled_from(['[1,10,"x"]', '[0.5,null,""]']))
+    def write(self, picked: list[int], text: str) -> None:
+        self.pass_time(SECOND)
+        attempts = self.pick(self.attempts[::-1], picked)
+        self.both("write_progress", [(job.id, job.fence, text) for job, _ in attempts])
+        lines = [(job.id, job.fence, number, text) for number, (job, _) in enumerate(attempts)]
+        self.both("write_logs", lines)
+
+    # Time and its chores
+
+    @rule(us=st.sampled_from([UNIT, 3 * UNIT, 10 * UNIT, 900 * UNIT]))
+    def elapse(self, us: int) -> None:
+        self.pass_time(us)
+
+    @rule()
+    def promote(self) -> None:
+        self.pass_time(SECOND)
+        self.both("promote", ALL)
+
+    @rule()
+    def expire(self) -> None:
+        self.pass_time(SECOND)
+        expired = self.both("expired", ALL)
+        verdicts = [judging.ended_by_request(job, new_id(), Reason.EXPIRED) for job in expired]
+        self.both("settle", verdicts)
+
+    @rule(picked=some, again=durations)
+    def park(self, picked: list[int], again: int) -> None:
+        self.pass_time(SECOND)
+        ids = self.rows(picked, sources_of(Event.PARK))
+        rows = [[side.row(each) for each in ids] for side in (self.oracle, self.tried)]
+        self.compare("rows", *rows)
+        self.both("park", [(job, Reason.NO_HANDLER, again) for job in rows[0]])
+
+    @rule(picked=some)
+    def wake(self, picked: list[int]) -> None:
+        self.pass_time(SECOND)
+        self.both("wake", [self.oracle.row(each) for each in self.rows(picked, [State.WAITING])])
+
+    @rule()
+    def prune(self) -> None:
+        self.pass_time(SECOND)
+        self.both("prune", ALL)
+
+    @rule(found=st.sets(st.sampled_from([Kind.NO_WORKER, Kind.STALLED, Kind.NO_HANDLER])).map(sorted))
+    def notice(self, found: list[Kind]) -> None:
+        self.pass_time(SECOND)
+        findings = [Finding(kind, "subject", f"a sentence about {kind}") for kind in found]
+        kinds = [Kind.NO_WORKER, Kind.STALLED, Kind.NO_HANDLER]
+        for notices in zip(
+            _outcome(self.oracle, "keep_notices", (findings, kinds), {}),
+            _outcome(self.tried, "keep_notices", (findings, kinds), {}),
+            strict=True,
+        ):
+            self.compare("keep_notices", *(sorted(each, key=lambda notice: notice.kind) for each in notices))
+
+    # Workers
+
+    @rule(picked=some)
+    def renew(self, picked: list[int]) -> None:
+        self.pass_time(SECOND)
+        ids = list(dict.fromkeys(self.pick(self.workers, picked)))
+        self.both("renew", ids, 10 * UNIT, dict.fromkeys(ids[:1], '{"free":1}'))
+
+    @rule(number=numbers, how=st.sampled_from(["end", "drain", "stall", "recover"]))
+    def change_worker(self, number: int, how: str) -> None:
+        self.pass_time(SECOND)
+        for worker in self.pick(self.workers, [number]):
+            if how == "end":
+                self.both("end_worker", worker, "stopped")
+            elif how == "drain":
+                self.both("drain", worker)
+            else:
+                self.both("mark_stalled", worker, how == "stall")
+
+    @rule()
+    def end_lapsed(self) -> None:
+        self.pass_time(SECOND)
+        self.both("end_lapsed")
+
+    @rule()
+    def rescue(self) -> None:
+        self.pass_time(SECOND)
+        orphans = self.both("orphans", ALL, include_missing=True)
+        verdicts = [
+            rescuing.lost(job, new_id(), None if worker is None else worker.id, "gone")
+            for job, worker in orphans
+        ]
+        self.both("settle", [replace(each, delay_us=each.delay_us and UNIT) for each in verdicts])
+
+    # Operators
+
+    @rule(picked=some)
+    def ask_cancel(self, picked: list[int]) -> None:
+        self.pass_time(SECOND)
+        self.both("ask_cancel", self.rows(picked, list(State)))
+
+    @rule(picked=some)
+    def revive(self, picked: list[int]) -> None:
+        self.pass_time(SECOND)
+        ids = self.rows(picked, [state for state in State if state in FINAL]) + self.job_ids[:1]
+        self.both("revive", ids)
+
+    @rule(picked=some, priority=st.integers(-3, 3))
+    def set_priority(self, picked: list[int], priority: int) -> None:
+        self.pass_time(SECOND)
+        self.both("set_priority", [(each, priority) for each in self.rows(picked, list(State))])
+
+    @rule(queue=queues, paused=st.none() | st.booleans(), step=st.sampled_from([None, UNIT, 7 * UNIT]))
+    def set_queue(self, queue: str, paused: bool | None, step: int | None) -> None:
+        self.pass_time(SECOND)
+        self.both("set_queue", queue, paused=paused, step_us=step)
+
+    # Readers
+
+    @rule(number=numbers, names=tasks)
+    def look(self, number: int, names: list[str]) -> None:
+        for worker in self.pick(self.workers, [number]):
+            self.both("look", worker, QUEUES, names)
+            self.both("owned", worker)
+
+    @rule(queue=queues)
+    def survey(self, queue: str) -> None:
+        self.both("survey")
+        self.both("unhandled", queue, UNIT // 2, ALL)
+        self.both("waiting_unhandled", ALL)
+
+    @rule(
+        states=st.none() | st.sets(st.sampled_from(list(State))).map(sorted),
+        queue=st.none() | queues,
+        task=st.none() | st.sampled_from(TASKS),
+        reason=st.none() | st.sampled_from(list(Reason)),
+    )
+    def find(self, **parts: Any) -> None:
+        self.both("find", Filter(limit=ALL, **parts))
+        self.both("tally", Filter(limit=1, **parts))
+
+    @invariant()
+    def every_row_is_the_same(self) -> None:
+        if hasattr(self, "job_ids"):
+            self.both("find", Filter(limit=ALL))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "job_ids"):
+            return
+        self.both("workers", include_ended=True)
+        self.both("queues")
+        self.both("notices")
+        self.both("offenders")
+        for job_id in self.job_ids:
+            self.both("attempts", job_id)
+            self.both("logs", job_id)
+        assert not self.tried.broken()
+
+
+def _outcome(side: Trial, promise: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    try:
+        answer = getattr(side, promise)(*args, **options)
+    except (IdConflict, IllegalTransition) as refusal:
+        return type(refusal)
+    if promise in ("expired", "owned", "unhandled"):
+        return sorted(answer, key=lambda job: job.id)
+    if promise in ("waiting_unhandled", "orphans"):
+        return sorted(answer, key=lambda pair: pair[0].id)
+    if promise == "end_lapsed":
+        return sorted(answer, key=lambda worker: worker.id)
+    if promise == "promote":
+        now_us = side.now_us()
+        return {name: Away((line - now_us) / SECOND) if name else line for name, line in answer.items()}
+    if promise == "look":
+        now_us = side.now_us()
+        lines = {queue: Away((line - now_us) / SECOND) for queue, line in answer.ready.items()}
+        return replace(answer, ready=lines, cancel=sorted(answer.cancel))
+    if promise in ("register", "settle"):
+        return [each.answer for each in answer] if promise == "settle" else None
+    return answer
+
+
+def _seen(value: Any, now_us: int) -> Any:
+    """The value with moments as seconds from now, in plain lists and dicts."""
+    if isinstance(value, datetime):
+        return Away((value - EPOCH) / timedelta(seconds=1) - now_us / SECOND)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            each.name: _seen_field(each.name, getattr(value, each.name), now_us) for each in fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {key: _seen(part, now_us) for key, part in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    if isinstance(value, list | tuple):
+        return [_seen(part, now_us) for part in value]
+    return value
+
+
+def _seen_field(name: str, value: Any, now_us: int) -> Any:
+    if name == "now_us":
+        return None
+    if name == "line":
+        return Away((value - now_us) / SECOND)
+    if name in SPANS:
+        return None if value is None else Away(value / SECOND)
+    return _seen(value, now_us)
+
+
+def _alike(one: Any, other: Any, slack: float) -> bool:
+    if isinstance(one, Away) and isinstance(other, Away):
+        return abs(one - other) <= slack
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(one[key], other[key], slack) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_alike, one, other, [slack] * len(one)))
+    return bool(one == other)
+
+
+@pytest.mark.parametrize("colour", ["blocking"], indirect=True)
+def test_a_keeper_answers_as_the_oracle_does(trial: Trial, oracle: Ground) -> None:
+    other = Trial(oracle, "blocking")
+
+    class Machine(SideBySide):
+        oracle = other
+        tried = trial
+
+    try:
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=trial.ground.examples,
+                stateful_step_count=STEPS,
+                deadline=None,
+                database=None,
+                print_blob=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        trial.ground.empty()
+        other.close()
