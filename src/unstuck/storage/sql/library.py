@@ -3,7 +3,8 @@
 `common.sql` holds every statement once; an engine's own `statements.sql` replaces only what that engine
 must say differently, and says why. A block begins with `-- name: claim`, then lines of purpose, then
 one statement. Loading fails on a block that is missing, that nobody asks for, or that repeats the
-common text word for word, so the files cannot drift from the code.
+common text word for word, so the files cannot drift from the code. A `-- part: job` is a piece of text
+that several blocks say alike, as `{part job}`.
 
 Words in braces are resolved at loading: `{jobs}` is a table with its prefix, `{state.ready}` a literal
 from the table of states (SQL never spells a state itself), `{default.step_us}` a number of the model;
@@ -39,7 +40,7 @@ TABLES = (
     "migrations",
 )
 
-_NAME_LINE = re.compile(r"^-- name: (\S+)\s*$")
+_NAME_LINE = re.compile(r"^-- (name|part): (\S+)\s*$")
 _FRAGMENT = re.compile(r"\{(/?[a-z][^{}]*)\}")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,30}")
@@ -126,7 +127,7 @@ def read_blocks(text: str, origin: str) -> dict[str, Block]:
     for line in text.splitlines():
         if match := _NAME_LINE.match(line):
             close()
-            name, purpose, lines = match[1], [], []
+            name, purpose, lines = match[2] if match[1] == "name" else f"part {match[2]}", [], []
         elif line.lstrip().startswith("--"):
             if name and not lines:
                 purpose.append(line.lstrip()[2:].strip())
@@ -143,7 +144,8 @@ def join_blocks(
 ) -> dict[str, Block]:
     """The blocks of an engine: the common ones with its own in their place. Raises BrokenLibrary."""
     joined = {**common, **own}
-    asked = set(asked)
+    mentioned = {said for each in joined.values() for said in _FRAGMENT.findall(each.text)}
+    asked = {*asked, *(said for said in mentioned if said.startswith("part "))}
     if missing := sorted(asked - joined.keys()):
         raise BrokenLibrary(f"{engine}: no block for {', '.join(missing)}")
     if unused := sorted(joined.keys() - asked):
@@ -157,6 +159,8 @@ class Dialect(ABC):
     """An engine's way of saying things: resolves the blocks and spells statements for drivers."""
 
     engine: str
+    now_in_a_script: str
+    """The store's now in SQL that people run by themselves."""
 
     def __init__(self, prefix: str = "unstuck_"):
         self.prefix = check_prefix(prefix)
@@ -168,6 +172,7 @@ class Dialect(ABC):
         """All blocks of this engine, as they stand in the files."""
         if self._blocks is None:
             # The rooms note what they ask for when they are imported.
+            import unstuck.storage.migrating
             import unstuck.storage.sql.store  # noqa: F401
 
             self._blocks = join_blocks(
@@ -208,6 +213,10 @@ class Dialect(ABC):
                 return self.prefix + said.removeprefix("name ").strip()
             if said.startswith("state."):
                 return f"'{State(said.removeprefix('state.')).value}'"
+            if said.startswith("part "):
+                if said not in self.blocks:
+                    raise BrokenLibrary(f"{origin}: no block {said!r}")
+                return self.resolve(self.blocks[said].text, said)
             if said == "default.step_us":
                 return str(PRIORITY_STEP_US)
             word, _, rest = said.partition(" ")

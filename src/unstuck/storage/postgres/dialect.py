@@ -1,0 +1,98 @@
+"""PostgreSQL's way of saying things: native uuid and timestamptz, and many rows as arrays.
+
+Now is `statement_timestamp()`: `now()` is the start of the transaction, so a delayed job in an old one
+would be due at once, and `clock_timestamp()` cannot use an index. The simulator passes its own `now`.
+Every parameter of an array has its type beside it, so that any driver and any pooler can send it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+from unstuck.storage.plan import Statement
+from unstuck.storage.sql.library import Dialect, Spelled, row_source
+
+_TYPES = {"moment": "timestamptz"}
+
+
+class PostgresDialect(Dialect):
+    """Resolves and spells for PostgreSQL. `now` is the SQL of the store's clock."""
+
+    engine = "postgres"
+    now_in_a_script = "statement_timestamp()"
+
+    def __init__(self, prefix: str = "unstuck_", now: str = "statement_timestamp()"):
+        super().__init__(prefix)
+        self.now = now
+
+    def bind(self, statement: Statement, text: str, names: tuple[str, ...]) -> Iterator[Spelled]:
+        values = {name: _plain(value) for name, value in statement.args.items()}
+        rows = statement.rows
+        if rows is not None:
+            if not rows:
+                return
+            for name in rows[0]:
+                values[name] = [_plain(row[name]) for row in rows]
+        yield Spelled(text, names, values)
+
+    def phrase(self, word: str, rest: str) -> str | None:
+        match word:
+            case "now":
+                return self.now
+            case "now_us":
+                return _micros(self.now)
+            case "after":
+                return f"({self.now} + ({rest}) * interval '1 microsecond')"
+            case "until":
+                return _micros(f"({rest}) - {self.now}")
+            case "micros":
+                return _micros(rest)
+            case "rows":
+                alias, columns = row_source(rest)
+                arrays = ", ".join(f":{name}::{_TYPES.get(kind, kind)}[]" for name, kind in columns)
+                return f"unnest({arrays}) AS {alias}({', '.join(name for name, _ in columns)})"
+            case "row":
+                return "ctid"
+            case "among":
+                return "= ANY(ARRAY("
+            case "/among":
+                return "))"
+            case "one":
+                _, parameter, kind = rest.split()
+                return f"= ANY({parameter}::{kind}[])"
+            case "each":
+                alias, _, typed = rest.partition(":")
+                parameter, kind = typed.split()
+                return f"unnest({parameter}::{kind}[]) AS {alias.strip()}(value)"
+            case "null":
+                parameter, kind = rest.split()
+                return f"{parameter}::{kind} IS NULL"
+            case "true":
+                return f"{rest}::boolean"
+            case "label":
+                column, key = rest.split()
+                return f"({column}::jsonb ->> {key})"
+            case "number":
+                column, key = rest.split()
+                return f"({column}::jsonb ->> '{key}')::bigint"
+            case "skip_locked":
+                return f"FOR UPDATE OF {rest} SKIP LOCKED"
+            case "for_update":
+                return f"FOR UPDATE OF {rest}"
+            case _:
+                return None
+
+
+def _micros(moment: str) -> str:
+    return f"(extract(epoch FROM {moment}) * 1000000)::bigint"
+
+
+def _plain(value: Any) -> Any:
+    """Enums as the text they stand for: drivers would send their names."""
+    if isinstance(value, Enum):
+        return value.value
+    if type(value) is tuple:
+        return list(value)  # type: ignore[misc]
+    return value

@@ -1,0 +1,679 @@
+-- Every statement of the promises, once. `storage/sql/library.py` says how blocks and braces are read.
+-- Order of locks inside a transaction: worker, jobs in order of id, attempts, logs, notices.
+
+-- part: job
+-- The whole row of a job, as rows.job reads it.
+j.id, j.generation, j.queue, j.task, j.state, j.reason, j.priority, j.line,
+{micros j.wake_at}, {micros j.expires_at}, {micros j.created_at}, {micros j.claimed_at},
+{micros j.finished_at}, {micros j.keep_until},
+j.fence, j.failures, j.crashes, j.losses, j.handbacks, j.snoozes,
+j.worker_id, j.verdict_id, {micros j.cancel_asked_at}, j.timeout_us,
+j.args, j.result, j.error, j.codec, j.options, j.labels, j.progress, j.has_effects
+
+-- part: claimed
+-- What a worker gets with its claim, as rows.claimed reads it; without an alias, which SQLite's RETURNING refuses.
+id, fence, generation, queue, task, line, args, codec, timeout_us,
+failures, crashes, losses, snoozes, options
+
+-- part: worker
+-- A worker's row with what is counted from other rows, as rows.worker reads it.
+w.id, w.kind, w.supervisor_id, w.host, w.pid, w.lease_us, {micros w.lease_until},
+CASE WHEN w.ended_at IS NULL THEN {until w.lease_until} END,
+{micros w.started_at}, {micros w.ended_at}, w.reason, {micros w.draining_at}, {micros w.stalled_at},
+w.queues, w.version, w.report,
+(SELECT count(*) FROM {attempts} AS a WHERE a.worker_id = w.id AND a.late_at IS NOT NULL),
+(SELECT count(*) FROM {jobs} AS r WHERE r.worker_id = w.id)
+
+-- part: matching
+-- A filter: every part of it that is not null narrows.
+j.state {one of :states text}
+AND ({null :queue text} OR j.queue = :queue)
+AND ({null :task text} OR j.task = :task)
+AND ({null :reason text} OR j.reason = :reason)
+AND ({null :worker_id uuid} OR j.worker_id = :worker_id)
+AND ({null :label text} OR {label j.labels :label} = :label_value)
+
+-- part: step
+-- The head start of one step of priority in the queue of job j.
+COALESCE((SELECT q.step_us FROM {queues} AS q WHERE q.name = j.queue), {default.step_us})
+
+-- part: living_tasks
+-- The tasks that at least one living worker knows.
+SELECT t.task FROM {worker_tasks} AS t JOIN {workers} AS w ON w.id = t.worker_id WHERE w.ended_at IS NULL
+
+-- name: clock
+-- The store's now in microseconds.
+SELECT {now_us}
+
+-- name: insert
+-- Insert the jobs that are not there yet; line and first alarm follow from the store's now.
+INSERT INTO {jobs} (
+    id, queue, task, state, priority, line, wake_at, expires_at, created_at,
+    timeout_us, args, codec, options, labels
+)
+SELECT
+    d.job_id, d.queue, d.task,
+    CASE WHEN d.due > {now} THEN {state.scheduled} ELSE {state.ready} END,
+    d.priority,
+    {micros d.due} - d.priority * COALESCE(q.step_us, {default.step_us}),
+    CASE WHEN d.due > {now} AND (d.expires IS NULL OR d.due < d.expires) THEN d.due ELSE d.expires END,
+    d.expires, {now}, d.timeout_us, d.args, d.codec, d.options, d.labels
+FROM (
+    SELECT
+        v.job_id, v.queue, v.task, v.priority, v.timeout_us, v.args, v.codec, v.options, v.labels,
+        CASE
+            WHEN v.due_at > {now} THEN v.due_at
+            WHEN v.due_at IS NULL AND v.delay_us > 0 THEN {after v.delay_us}
+            ELSE {now}
+        END AS due,
+        {after v.expires_in_us} AS expires
+    FROM {rows v: job_id uuid, queue text, task text, priority smallint, delay_us bigint,
+        due_at moment, expires_in_us bigint, timeout_us bigint, args text, codec smallint,
+        options text, labels text}
+) AS d
+LEFT JOIN {queues} AS q ON q.name = d.queue
+WHERE true
+ON CONFLICT (id) DO NOTHING
+RETURNING id
+
+-- name: compare
+-- Task and arguments of jobs that an insert found in its place.
+SELECT j.id, j.task, j.args FROM {jobs} AS j WHERE j.id {one of :ids uuid}
+
+-- name: claim
+-- Take the first ready jobs in line, if the worker lives; walks the claim's index from where the last claim ended.
+UPDATE {jobs} AS j SET
+    state = :target,
+    reason = NULL,
+    fence = j.fence + 1,
+    worker_id = :worker_id,
+    claimed_at = {now},
+    wake_at = {after j.timeout_us}
+WHERE j.{row} {among}
+    SELECT r.{row} FROM {jobs} AS r
+    WHERE r.queue = :queue
+        AND r.state = {state.ready}
+        AND (r.line, r.id) > (:line, :after_id)
+        AND r.task {one of :tasks text}
+        AND (r.expires_at IS NULL OR r.expires_at > {now})
+        AND EXISTS (
+            SELECT 1 FROM {workers} AS w
+            WHERE w.id = :worker_id AND w.ended_at IS NULL AND w.draining_at IS NULL AND w.lease_until > {now}
+        )
+        AND NOT EXISTS (SELECT 1 FROM {queues} AS q WHERE q.name = :queue AND q.paused_at IS NOT NULL)
+    ORDER BY r.line, r.id
+    LIMIT :limit
+    {skip_locked r}
+{/among}
+RETURNING {part claimed}
+
+-- name: settle
+-- Record endings, each guarded by fence and source state; a running job that was asked to cancel takes no other end.
+UPDATE {jobs} AS j SET
+    state = v.target,
+    reason = v.reason,
+    worker_id = NULL,
+    verdict_id = v.said_id,
+    wake_at = CASE
+        WHEN v.is_final THEN NULL
+        WHEN v.delay_us IS NULL THEN CASE WHEN v.started THEN NULL ELSE j.expires_at END
+        WHEN NOT v.started AND j.expires_at < {after v.delay_us} THEN j.expires_at
+        ELSE {after v.delay_us}
+    END,
+    expires_at = CASE WHEN v.started AND NOT v.is_final THEN NULL ELSE j.expires_at END,
+    finished_at = CASE WHEN v.is_final THEN {now} END,
+    keep_until = CASE WHEN v.is_final THEN {after v.keep_us} END,
+    failures = j.failures + v.failures,
+    crashes = j.crashes + v.crashes,
+    losses = j.losses + v.losses,
+    handbacks = j.handbacks + v.handbacks,
+    snoozes = CASE WHEN v.snoozes IS NULL THEN 0 ELSE j.snoozes + v.snoozes END,
+    result = v.result,
+    error = CASE WHEN v.keeps_error THEN j.error ELSE v.error END
+FROM {rows v: job_id uuid, job_fence bigint, source text, target text, reason text, said_id uuid,
+    is_final boolean, is_cancel boolean, started boolean, keeps_error boolean,
+    delay_us bigint, keep_us bigint, failures int, crashes int, losses int, handbacks int, snoozes int,
+    result text, error text}
+WHERE j.id = v.job_id
+    AND j.fence = v.job_fence
+    AND j.state = v.source
+    AND (j.cancel_asked_at IS NULL OR v.is_cancel)
+RETURNING id, verdict_id
+
+-- name: judged
+-- What the rows say that a settle did not move; locked, so that what follows is judged by what is true.
+SELECT j.id, j.fence, j.state, j.verdict_id, j.cancel_asked_at IS NOT NULL, j.options
+FROM {jobs} AS j
+WHERE j.id {one of :ids uuid}
+ORDER BY j.id
+{for_update j}
+
+-- name: write_attempts
+-- The rows of attempts that did not simply succeed, in the transaction of their endings.
+INSERT INTO {attempts} (
+    job_id, fence, attempt, worker_id, started_at, ended_at, outcome, reason, error, detail
+)
+SELECT v.job_id, v.job_fence, v.attempt, v.owner_id, j.claimed_at, {now}, v.outcome, v.reason, v.error, v.detail
+FROM {rows v: job_id uuid, job_fence bigint, attempt int, owner_id uuid, outcome text, reason text,
+    error text, detail text}
+JOIN {jobs} AS j ON j.id = v.job_id
+WHERE true
+ON CONFLICT (job_id, fence) DO NOTHING
+
+-- name: stamp_late
+-- Note on its attempt that an ending came too late, and what it wanted.
+UPDATE {attempts} AS a SET late_at = {now}, late_wanted = v.wanted
+FROM {rows v: job_id uuid, job_fence bigint, wanted text}
+WHERE a.job_id = v.job_id AND a.fence = v.job_fence
+
+-- name: write_progress
+-- The last progress of attempts that still run under their fence.
+UPDATE {jobs} AS j SET progress = v.progress
+FROM {rows v: job_id uuid, job_fence bigint, progress text}
+WHERE j.id = v.job_id AND j.fence = v.job_fence AND j.state = :source
+RETURNING id
+
+-- name: write_logs
+-- Log lines that are not there yet, of jobs that are.
+INSERT INTO {job_logs} (job_id, fence, number, at, text)
+SELECT v.job_id, v.job_fence, v.number, {now}, v.line_text
+FROM {rows v: job_id uuid, job_fence bigint, number int, line_text text}
+JOIN {jobs} AS j ON j.id = v.job_id
+WHERE true
+ON CONFLICT (job_id, fence, number) DO NOTHING
+
+-- name: look
+-- Everything a worker asks once per poll. The next alarm is sought among the first 200; behind those it is a bound.
+SELECT 'now' AS kind, CAST(NULL AS text) AS name, {now_us} AS number
+UNION ALL
+SELECT 'worker', CAST(NULL AS text),
+    CASE WHEN w.draining_at IS NULL THEN 0 ELSE 1 END + CASE WHEN w.ended_at IS NULL THEN 0 ELSE 2 END
+FROM {workers} AS w WHERE w.id = :worker_id
+UNION ALL
+SELECT 'ready', c.value, (
+    SELECT r.line FROM {jobs} AS r
+    WHERE r.queue = c.value
+        AND r.state = {state.ready}
+        AND r.task {one of :tasks text}
+        AND (r.expires_at IS NULL OR r.expires_at > {now})
+    ORDER BY r.line, r.id
+    LIMIT 1
+)
+FROM {each c: :queues text}
+WHERE NOT EXISTS (SELECT 1 FROM {queues} AS q WHERE q.name = c.value AND q.paused_at IS NOT NULL)
+UNION ALL
+SELECT 'alarm', CAST(NULL AS text), {until n.alarm}
+FROM (
+    SELECT COALESCE(
+        min(CASE WHEN a.state = {state.scheduled} THEN a.wake_at END),
+        CASE WHEN count(*) = 200 THEN max(a.wake_at) END
+    ) AS alarm
+    FROM (
+        SELECT r.wake_at, r.state FROM {jobs} AS r WHERE r.wake_at IS NOT NULL ORDER BY r.wake_at LIMIT 200
+    ) AS a
+) AS n
+UNION ALL
+SELECT 'cancel', CAST(r.id AS text), r.fence
+FROM {jobs} AS r WHERE r.worker_id = :worker_id AND r.cancel_asked_at IS NOT NULL
+
+-- name: promote
+-- Scheduled jobs that are due become ready, those due first first; the expired are left to their end.
+UPDATE {jobs} AS j SET state = :target, wake_at = j.expires_at
+WHERE j.id {among}
+    SELECT r.id FROM {jobs} AS r
+    WHERE r.wake_at <= {now} AND r.state = :source AND (r.expires_at IS NULL OR r.expires_at > {now})
+    ORDER BY r.wake_at
+    LIMIT :limit
+    {skip_locked r}
+{/among}
+RETURNING queue, line
+
+-- name: expired
+-- Jobs not started by their expiry, found by their alarm.
+SELECT {part job} FROM {jobs} AS j
+WHERE j.wake_at <= {now} AND j.expires_at <= {now} AND j.state {one of :sources text}
+ORDER BY j.wake_at
+LIMIT :limit
+
+-- name: register
+-- A worker's row with a full lease.
+INSERT INTO {workers} (
+    id, kind, supervisor_id, host, pid, lease_us, lease_until, started_at, queues, version, report
+)
+SELECT v.worker_id, v.kind, v.supervisor_id, v.host, v.pid, v.lease_us, {after v.lease_us}, {now},
+    v.queues, v.version, '{}'
+FROM {rows v: worker_id uuid, kind text, supervisor_id uuid, host text, pid bigint, lease_us bigint,
+    queues text, version text}
+WHERE true
+ON CONFLICT (id) DO NOTHING
+RETURNING {now_us}
+
+-- name: register_tasks
+-- The names of the tasks that a worker knows.
+INSERT INTO {worker_tasks} (worker_id, task)
+SELECT v.worker_id, v.task FROM {rows v: worker_id uuid, task text}
+WHERE true
+ON CONFLICT (worker_id, task) DO NOTHING
+
+-- name: waiting_for
+-- Jobs that wait for a worker that knows one of these tasks.
+SELECT j.id, j.fence, j.state FROM {jobs} AS j
+WHERE j.wake_at IS NOT NULL AND j.state = :source AND j.reason = :reason AND j.task {one of :tasks text}
+LIMIT :limit
+
+-- name: renew
+-- Extend the leases of workers that have not ended.
+UPDATE {workers} AS w SET lease_until = {after :lease_us}, report = COALESCE(v.report, w.report)
+FROM {rows v: worker_id uuid, report text}
+WHERE w.id = v.worker_id AND w.ended_at IS NULL
+RETURNING id, {now_us}
+
+-- name: end_worker
+-- End one worker, once.
+UPDATE {workers} AS w SET ended_at = {now}, reason = :reason
+WHERE w.id = :worker_id AND w.ended_at IS NULL
+RETURNING id
+
+-- name: end_lapsed
+-- End workers whose lease is over, and pull in leases that reach further than their own length.
+UPDATE {workers} AS w SET
+    ended_at = CASE WHEN w.lease_until < {now} THEN {now} END,
+    reason = CASE WHEN w.lease_until < {now} THEN :reason ELSE w.reason END,
+    lease_until = CASE WHEN w.lease_until < {now} THEN w.lease_until ELSE {after w.lease_us} END
+WHERE w.ended_at IS NULL AND (w.lease_until < {now} OR w.lease_until > {after w.lease_us})
+RETURNING id, ended_at IS NOT NULL
+
+-- name: drain
+-- From this commit on the worker claims nothing; the first moment is kept.
+UPDATE {workers} AS w SET draining_at = COALESCE(w.draining_at, {now})
+WHERE w.id = :worker_id AND w.ended_at IS NULL
+RETURNING id
+
+-- name: mark_stalled
+-- Since when the worker's child does not tick, or that it ticks again.
+UPDATE {workers} AS w SET stalled_at = CASE WHEN {true :is_stalled} THEN COALESCE(w.stalled_at, {now}) END
+WHERE w.id = :worker_id AND w.ended_at IS NULL
+RETURNING id
+
+-- name: workers
+-- The workers, living ones first, newest first.
+SELECT {part worker} FROM {workers} AS w
+WHERE w.ended_at IS NULL OR {true :include_ended}
+ORDER BY w.ended_at IS NOT NULL, w.started_at DESC, w.id DESC
+
+-- name: workers_by_id
+-- These workers, ended or not.
+SELECT {part worker} FROM {workers} AS w WHERE w.id {one of :ids uuid}
+
+-- name: owned
+-- All running attempts of a worker.
+SELECT {part claimed} FROM {jobs} AS j WHERE j.worker_id = :worker_id ORDER BY j.id
+
+-- name: orphans
+-- Running jobs of ended workers: visits the ended ones, never the running jobs of the living.
+SELECT {part claimed}, j.worker_id FROM {jobs} AS j
+WHERE j.worker_id IS NOT NULL
+    AND j.worker_id {among} SELECT w.id FROM {workers} AS w WHERE w.ended_at IS NOT NULL {/among}
+LIMIT :limit
+
+-- name: orphans_of_nobody
+-- Running jobs whose worker has no row: reads every running job, so it is asked seldom.
+SELECT {part claimed}, j.worker_id FROM {jobs} AS j
+WHERE j.worker_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = j.worker_id)
+LIMIT :limit
+
+-- name: ready_queues
+-- The queues that have ready jobs, hopping through the claim's index from name to name.
+WITH RECURSIVE names (queue) AS (
+    SELECT (SELECT r.queue FROM {jobs} AS r WHERE r.state = {state.ready} ORDER BY r.queue LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT r.queue FROM {jobs} AS r
+        WHERE r.state = {state.ready} AND r.queue > names.queue
+        ORDER BY r.queue LIMIT 1
+    )
+    FROM names WHERE names.queue IS NOT NULL
+)
+SELECT n.queue, EXISTS (SELECT 1 FROM {queues} AS q WHERE q.name = n.queue AND q.paused_at IS NOT NULL)
+FROM names AS n WHERE n.queue IS NOT NULL
+
+-- name: head
+-- The tasks that stand first in a queue, each with the age of its oldest job there.
+SELECT j.task, max({now_us} - j.line - j.priority * {part step})
+FROM (
+    SELECT r.queue, r.task, r.line, r.priority FROM {jobs} AS r
+    WHERE r.queue = :queue AND r.state = {state.ready} AND (r.expires_at IS NULL OR r.expires_at > {now})
+    ORDER BY r.line, r.id
+    LIMIT :front
+) AS j
+GROUP BY j.task
+
+-- name: known_tasks
+-- The tasks that living workers know.
+SELECT DISTINCT k.task FROM ({part living_tasks}) AS k
+
+-- name: unhandled
+-- Jobs at the front of a queue that no living worker knows, ready for longer than that.
+SELECT {part job} FROM (
+    SELECT r.* FROM {jobs} AS r
+    WHERE r.queue = :queue AND r.state = {state.ready}
+    ORDER BY r.line, r.id
+    LIMIT :front
+) AS j
+WHERE j.task NOT IN ({part living_tasks})
+    AND {now_us} - j.line - j.priority * {part step} > :older_us
+ORDER BY j.line, j.id
+LIMIT :limit
+
+-- name: waiting_unhandled
+-- Jobs without a handler whose alarm has passed, and whether a living worker knows their task now.
+SELECT {part job}, j.task IN ({part living_tasks}) FROM {jobs} AS j
+WHERE j.wake_at <= {now} AND j.state = :source AND j.reason = :reason
+ORDER BY j.wake_at
+LIMIT :limit
+
+-- name: move
+-- Park or wake jobs that stand as they were read; an alarm never lies behind the expiry.
+UPDATE {jobs} AS j SET
+    state = v.target,
+    reason = v.reason,
+    wake_at = CASE
+        WHEN v.delay_us IS NULL THEN j.expires_at
+        WHEN j.expires_at < {after v.delay_us} THEN j.expires_at
+        ELSE {after v.delay_us}
+    END
+FROM {rows v: job_id uuid, job_fence bigint, source text, target text, reason text, delay_us bigint}
+WHERE j.id = v.job_id AND j.fence = v.job_fence AND j.state = v.source
+RETURNING id
+
+-- name: notices
+-- All notices, oldest first.
+SELECT n.kind, n.subject, n.sentence, {micros n.since}, {micros n.last_seen}
+FROM {notices} AS n
+ORDER BY n.since, n.kind, n.subject
+
+-- name: notices_of
+-- The notices of these kinds, held until they are made to fit.
+SELECT n.kind, n.subject, n.sentence, {micros n.since}, {micros n.last_seen}
+FROM {notices} AS n
+WHERE n.kind {one of :kinds text}
+ORDER BY n.kind, n.subject
+{for_update n}
+
+-- name: put_notices
+-- Note what was found, or that it was found again.
+INSERT INTO {notices} (kind, subject, sentence, since, last_seen)
+SELECT v.kind, v.subject, v.sentence, {now}, {now} FROM {rows v: kind text, subject text, sentence text}
+WHERE true
+ON CONFLICT (kind, subject) DO UPDATE SET sentence = excluded.sentence, last_seen = excluded.last_seen
+RETURNING kind, subject, sentence, {micros since}, {micros last_seen}
+
+-- name: drop_notices
+-- Take away notices whose cause has gone.
+DELETE FROM {notices}
+WHERE (kind, subject) IN (SELECT v.kind, v.subject FROM {rows v: kind text, subject text})
+
+-- name: prune_jobs
+-- Delete ended jobs that are kept no longer.
+DELETE FROM {jobs}
+WHERE id {among}
+    SELECT r.id FROM {jobs} AS r WHERE r.keep_until <= {now} ORDER BY r.keep_until LIMIT :limit {skip_locked r}
+{/among}
+RETURNING id
+
+-- name: prune_attempts
+-- The attempts of deleted jobs.
+DELETE FROM {attempts} WHERE job_id {one of :ids uuid}
+
+-- name: prune_logs
+-- The log lines of deleted jobs.
+DELETE FROM {job_logs} WHERE job_id {one of :ids uuid}
+
+-- name: prune_workers
+-- Delete workers that ended long ago and own nothing.
+DELETE FROM {workers}
+WHERE id {among}
+    SELECT w.id FROM {workers} AS w
+    WHERE w.ended_at < {after :age_us} AND NOT EXISTS (SELECT 1 FROM {jobs} AS r WHERE r.worker_id = w.id)
+    ORDER BY w.ended_at
+    LIMIT :limit
+    {skip_locked w}
+{/among}
+RETURNING id
+
+-- name: prune_worker_tasks
+-- The task names of deleted workers.
+DELETE FROM {worker_tasks} WHERE worker_id {one of :ids uuid}
+
+-- name: ask_cancel
+-- Ask running jobs to cancel; the alarm is now, and the first asking is kept.
+UPDATE {jobs} AS j SET cancel_asked_at = {now}, wake_at = {now}
+WHERE j.id {one of :ids uuid} AND j.state = :source AND j.cancel_asked_at IS NULL
+RETURNING id
+
+-- name: revive
+-- Ended jobs run again as a new generation; the fence goes on rising.
+UPDATE {jobs} AS j SET
+    state = :target,
+    generation = j.generation + 1,
+    reason = NULL,
+    line = {now_us} - j.priority * {part step},
+    wake_at = NULL, expires_at = NULL, claimed_at = NULL, finished_at = NULL, keep_until = NULL,
+    failures = 0, crashes = 0, losses = 0, handbacks = 0, snoozes = 0,
+    cancel_asked_at = NULL, result = NULL, error = NULL, progress = NULL
+WHERE j.id {one of :ids uuid} AND j.state {one of :sources text}
+RETURNING id
+
+-- name: set_priority
+-- Change the priority of jobs that wait, and move them in line by the difference.
+UPDATE {jobs} AS j SET priority = v.priority, line = j.line + (j.priority - v.priority) * {part step}
+FROM {rows v: job_id uuid, priority smallint}
+WHERE j.id = v.job_id AND j.state {one of :sources text}
+RETURNING id
+
+-- name: set_queue
+-- Create a queue's row or change what is not null in it; the first moment of a pause is kept.
+INSERT INTO {queues} AS q (name, step_us, paused_at)
+VALUES (
+    :queue, COALESCE(CAST(:step_us AS bigint), {default.step_us}), CASE WHEN {true :paused} THEN {now} END
+)
+ON CONFLICT (name) DO UPDATE SET
+    step_us = CASE WHEN {null :step_us bigint} THEN q.step_us ELSE excluded.step_us END,
+    paused_at = CASE
+        WHEN {null :paused boolean} THEN q.paused_at
+        WHEN excluded.paused_at IS NULL THEN NULL
+        ELSE COALESCE(q.paused_at, excluded.paused_at)
+    END
+
+-- name: get
+-- One job, whole.
+SELECT {part job} FROM {jobs} AS j WHERE j.id = :job_id
+
+-- name: find
+-- A page of jobs that match, in order of id.
+SELECT {part job} FROM {jobs} AS j
+WHERE {part matching} AND j.id > :after_id
+ORDER BY j.id
+LIMIT :limit
+
+-- name: find_ids
+-- The same among jobs named by id.
+SELECT {part job} FROM {jobs} AS j
+WHERE j.id {one of :ids uuid} AND {part matching} AND j.id > :after_id
+ORDER BY j.id
+LIMIT :limit
+
+-- name: tally
+-- How many jobs match, by queue and state.
+SELECT j.queue, j.state, count(*) FROM {jobs} AS j WHERE {part matching} GROUP BY j.queue, j.state
+
+-- name: tally_ids
+-- The same among jobs named by id.
+SELECT j.queue, j.state, count(*) FROM {jobs} AS j
+WHERE j.id {one of :ids uuid} AND {part matching}
+GROUP BY j.queue, j.state
+
+-- name: attempts
+-- The attempts of a job that did not simply succeed, oldest first.
+SELECT a.job_id, a.fence, a.attempt, a.worker_id, {micros a.started_at}, {micros a.ended_at}, a.outcome,
+    a.reason, a.error, a.detail, {micros a.late_at}, a.late_wanted
+FROM {attempts} AS a
+WHERE a.job_id = :job_id
+ORDER BY a.fence
+
+-- name: logs
+-- The lines that a job's handlers wrote, oldest first.
+SELECT l.job_id, l.fence, l.number, {micros l.at}, l.text
+FROM {job_logs} AS l
+WHERE l.job_id = :job_id
+ORDER BY l.fence, l.number
+
+-- name: queue_rows
+-- The queues that have a row.
+SELECT q.name, q.step_us, {micros q.paused_at} FROM {queues} AS q
+
+-- name: meta
+-- The store's own facts.
+SELECT m.name, m.value FROM {meta} AS m
+UNION ALL
+SELECT 'schema', CAST(max(g.number) AS text) FROM {migrations} AS g
+UNION ALL
+SELECT 'now_us', CAST({now_us} AS text)
+
+-- name: offenders
+-- Rows that break an invariant, at most 20 of each, in one statement and so in one snapshot.
+SELECT * FROM (
+    SELECT 'unfinished_without_owner_or_alarm' AS invariant, CAST(j.id AS text) AS id FROM {jobs} AS j
+    WHERE NOT (
+        j.state {one of :final text}
+        OR j.state = {state.ready}
+        OR (j.state = {state.running} AND j.worker_id IS NOT NULL)
+        OR (j.state IN ({state.scheduled}, {state.waiting}) AND j.wake_at IS NOT NULL)
+    ) LIMIT 20
+) AS o01
+UNION ALL
+SELECT * FROM (
+    SELECT 'owned_but_not_running', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE j.worker_id IS NOT NULL AND j.state <> {state.running} LIMIT 20
+) AS o02
+UNION ALL
+SELECT * FROM (
+    SELECT 'ended_with_alarm', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE j.wake_at IS NOT NULL AND j.state {one of :final text} LIMIT 20
+) AS o03
+UNION ALL
+SELECT * FROM (
+    SELECT 'ended_without_moment', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE (j.state {one of :final text}) <> (j.finished_at IS NOT NULL) LIMIT 20
+) AS o04
+UNION ALL
+SELECT * FROM (
+    SELECT 'ended_without_retention', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE (j.state {one of :final text}) <> (j.keep_until IS NOT NULL) LIMIT 20
+) AS o05
+UNION ALL
+SELECT * FROM (
+    SELECT 'running_never_claimed', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE j.state = {state.running} AND (j.fence < 1 OR j.claimed_at IS NULL) LIMIT 20
+) AS o06
+UNION ALL
+SELECT * FROM (
+    SELECT 'more_failures_than_tries', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE j.failures > 0 AND j.failures > COALESCE({number j.options tries}, :tries) LIMIT 20
+) AS o07
+UNION ALL
+SELECT * FROM (
+    SELECT 'more_crashes_than_allowed', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE j.crashes > 0 AND j.crashes > COALESCE({number j.options crash_limit}, :crash_limit) LIMIT 20
+) AS o08
+UNION ALL
+SELECT * FROM (
+    SELECT 'more_losses_than_allowed', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE j.losses > 0 AND j.losses > COALESCE({number j.options loss_limit}, :loss_limit) LIMIT 20
+) AS o09
+UNION ALL
+SELECT * FROM (
+    SELECT 'owner_missing', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE j.worker_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = j.worker_id) LIMIT 20
+) AS o10
+UNION ALL
+SELECT * FROM (
+    SELECT 'owner_ended_and_not_recovered', CAST(j.id AS text) FROM {jobs} AS j
+    JOIN {workers} AS w ON w.id = j.worker_id
+    WHERE w.ended_at < {after -w.lease_us - :grace_us} AND {part attended} LIMIT 20
+) AS o11
+UNION ALL
+SELECT * FROM (
+    SELECT 'recovering', CAST(j.id AS text) FROM {jobs} AS j
+    JOIN {workers} AS w ON w.id = j.worker_id
+    WHERE (w.ended_at IS NOT NULL OR w.lease_until < {now})
+        AND NOT (w.ended_at IS NOT NULL AND w.ended_at < {after -w.lease_us - :grace_us} AND {part attended})
+    LIMIT 20
+) AS o12
+UNION ALL
+SELECT * FROM (
+    SELECT 'alarm_overdue', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE j.wake_at < {after -:bound_us} AND j.state IN ({state.scheduled}, {state.waiting}) AND {part attended}
+    LIMIT 20
+) AS o13
+UNION ALL
+SELECT * FROM (
+    SELECT 'alarm_beyond_horizon', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE j.wake_at > {after :horizon_us} LIMIT 20
+) AS o14
+UNION ALL
+SELECT * FROM (
+    SELECT 'ended_before_it_began', CAST(j.id AS text) FROM {jobs} AS j
+    WHERE {until j.finished_at} + :clock_step_us < {until j.created_at} LIMIT 20
+) AS o15
+UNION ALL
+SELECT * FROM (
+    SELECT 'worker_without_lease_or_end', CAST(w.id AS text) FROM {workers} AS w
+    WHERE w.ended_at IS NULL AND w.lease_until IS NULL LIMIT 20
+) AS o16
+UNION ALL
+SELECT * FROM (
+    SELECT 'lease_longer_than_allowed', CAST(w.id AS text) FROM {workers} AS w
+    WHERE w.ended_at IS NULL AND w.lease_until > {after w.lease_us + :grace_us} LIMIT 20
+) AS o17
+UNION ALL
+SELECT * FROM (
+    SELECT 'lapsed_worker_not_ended', CAST(w.id AS text) FROM {workers} AS w
+    WHERE w.ended_at IS NULL AND w.lease_until < {after -w.lease_us - :grace_us} AND {part attended} LIMIT 20
+) AS o18
+UNION ALL
+SELECT * FROM (
+    SELECT 'attempt_beyond_its_fence', CAST(a.job_id AS text) FROM {attempts} AS a
+    JOIN {jobs} AS j ON j.id = a.job_id
+    WHERE a.fence > j.fence LIMIT 20
+) AS o19
+UNION ALL
+SELECT * FROM (
+    SELECT 'attempt_of_no_job', CAST(a.job_id AS text) FROM {attempts} AS a
+    WHERE NOT EXISTS (SELECT 1 FROM {jobs} AS j WHERE j.id = a.job_id) LIMIT 20
+) AS o20
+UNION ALL
+SELECT * FROM (
+    SELECT 'log_of_no_job', CAST(l.job_id AS text) FROM {job_logs} AS l
+    WHERE NOT EXISTS (SELECT 1 FROM {jobs} AS j WHERE j.id = l.job_id) LIMIT 20
+) AS o21
+
+-- part: attended
+-- Whether somebody could have acted: a living worker that has been there for longer than the bound.
+EXISTS (
+    SELECT 1 FROM {workers} AS h
+    WHERE h.ended_at IS NULL AND h.lease_until > {now} AND h.started_at < {after -:bound_us}
+)
+
+-- name: lock_migrations
+-- One migration at a time, until the end of the transaction.
+SELECT 1
+
+-- name: applied_steps
+-- The steps that the store has gone through.
+SELECT g.number, g.checksum FROM {migrations} AS g ORDER BY g.number
+
+-- name: record_step
+-- A step's record, in the transaction of the step.
+INSERT INTO {migrations} (number, name, checksum, applied_at)
+SELECT v.number, v.name, v.checksum, {now} FROM {rows v: number int, name text, checksum text}

@@ -1,0 +1,304 @@
+"""Rows to nouns and back: the only place that knows in which order columns come.
+
+The column lists are the parts `job`, `claimed` and `worker` of `common.sql`; the functions here unpack
+them in the same order. Moments arrive as integer microseconds from every engine, because the SQL asks
+for them so; ids arrive as UUIDs from one driver and as text from another, and both are taken.
+
+`options` is one JSON object: the fields of the policy that differ from the default, and `then`, the
+jobs to insert when this one succeeds. A field that this version does not know is left alone when read,
+so that a newer client and an older worker can share a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from unstuck.model.job import (
+    DEFAULT_POLICY,
+    Attempt,
+    ClaimedJob,
+    ErrorInfo,
+    Job,
+    LogLine,
+    NewJob,
+    Policy,
+)
+from unstuck.model.notice import Kind, Notice
+from unstuck.model.states import Reason, State
+from unstuck.model.verdict import Verdict
+from unstuck.model.worker import NewWorker, Worker
+
+Row = Sequence[Any]
+Options = tuple[Policy, tuple[NewJob, ...]]
+
+NIL = UUID(int=0)
+LINE_MIN = -(2**63)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_POLICY_FIELDS = tuple(each.name for each in fields(Policy))
+_PLAIN_OPTIONS: Options = (DEFAULT_POLICY, ())
+
+
+def uuid(value: Any) -> UUID:
+    """An id as any driver gives it."""
+    return UUID(value) if type(value) is str else value
+
+
+def optional_uuid(value: Any) -> UUID | None:
+    """The same, of a column that may be null."""
+    return None if value is None else uuid(value)
+
+
+def moment(us: int | None) -> datetime | None:
+    """Microseconds since the epoch as an aware datetime in UTC."""
+    return None if us is None else _EPOCH + us * _MICROSECOND
+
+
+def known_moment(us: int) -> datetime:
+    """The same, of a column that is never null."""
+    return _EPOCH + us * _MICROSECOND
+
+
+def options_text(job: NewJob) -> str:
+    """What a new job's row says of its policy and its follow-ups."""
+    if job.policy is DEFAULT_POLICY and not job.then:
+        return "{}"
+    said: dict[str, Any] = {
+        name: getattr(job.policy, name)
+        for name in _POLICY_FIELDS
+        if getattr(job.policy, name) != getattr(DEFAULT_POLICY, name)
+    }
+    if job.then:
+        said["then"] = job.then
+    return msgspec.json.encode(said).decode()
+
+
+def options(text: str) -> Options:
+    """Policy and follow-ups, read back."""
+    return _PLAIN_OPTIONS if text == "{}" else _options(text)
+
+
+@lru_cache(maxsize=512)
+def _options(text: str) -> Options:
+    said = msgspec.json.decode(text)
+    then = msgspec.convert(said.get("then", ()), tuple[NewJob, ...])
+    policy = Policy(**{name: said[name] for name in _POLICY_FIELDS if name in said})
+    return policy, then
+
+
+def error_text(error: ErrorInfo | None) -> str | None:
+    """An error as its column says it."""
+    return None if error is None else msgspec.json.encode(error).decode()
+
+
+def error(text: str | None) -> ErrorInfo | None:
+    """An error read back."""
+    return None if text is None else msgspec.json.decode(text, type=ErrorInfo)
+
+
+def new_job(job: NewJob) -> dict[str, Any]:
+    """The row source of an insert."""
+    return {
+        "job_id": job.id,
+        "queue": job.queue,
+        "task": job.task,
+        "priority": job.priority,
+        "delay_us": job.delay_us,
+        "due_at": job.due_at,
+        "expires_in_us": job.expires_in_us,
+        "timeout_us": job.timeout_us,
+        "args": job.args,
+        "codec": job.codec,
+        "options": options_text(job),
+        "labels": msgspec.json.encode(dict(job.labels)).decode() if job.labels else "{}",
+    }
+
+
+def verdict(said: Verdict) -> dict[str, Any]:
+    """The row source of a settle."""
+    target = said.target
+    is_final = said.is_final
+    return {
+        "job_id": said.job_id,
+        "job_fence": said.fence,
+        "source": said.source.value,
+        "target": target.value,
+        "reason": None if said.reason is None else said.reason.value,
+        "said_id": said.id,
+        "is_final": is_final,
+        "is_cancel": target is State.CANCELLED,
+        "started": said.started,
+        "keeps_error": said.error is None and target is not State.SUCCEEDED,
+        "delay_us": _delay_us(said, target),
+        "keep_us": said.keep_us if is_final else None,
+        "failures": said.counts.failures,
+        "crashes": said.counts.crashes,
+        "losses": said.counts.losses,
+        "handbacks": said.counts.handbacks,
+        "snoozes": said.counts.snoozes,
+        "result": said.result,
+        "error": error_text(said.error),
+    }
+
+
+def _delay_us(said: Verdict, target: State) -> int | None:
+    return said.delay_us or 0 if target in (State.SCHEDULED, State.WAITING) else None
+
+
+def attempt_of(said: Verdict) -> dict[str, Any]:
+    """The row source of an attempt's row; the verdict must have an outcome."""
+    assert said.outcome is not None
+    return {
+        "job_id": said.job_id,
+        "job_fence": said.fence,
+        "attempt": said.attempt,
+        "owner_id": said.worker_id,
+        "outcome": said.outcome.value,
+        "reason": None if said.reason is None else said.reason.value,
+        "error": error_text(said.error),
+        "detail": msgspec.json.encode(said.detail).decode() if said.detail else "{}",
+    }
+
+
+def new_worker(worker: NewWorker) -> dict[str, Any]:
+    """The row source of a registration."""
+    return {
+        "worker_id": worker.id,
+        "kind": worker.kind,
+        "supervisor_id": worker.supervisor_id,
+        "host": worker.host,
+        "pid": worker.pid,
+        "lease_us": worker.lease_us,
+        "queues": msgspec.json.encode(worker.queues).decode(),
+        "version": worker.version,
+    }
+
+
+def claimed(row: Row) -> ClaimedJob:
+    """Part `claimed`."""
+    policy, then = options(row[13])
+    return ClaimedJob(
+        uuid(row[0]),
+        row[1],
+        row[2],
+        row[3],
+        row[4],
+        row[5],
+        row[6],
+        row[7],
+        row[8],
+        row[9],
+        row[10],
+        row[11],
+        row[12],
+        policy,
+        then,
+    )
+
+
+def job(row: Row) -> Job:
+    """Part `job`."""
+    policy, then = options(row[28])
+    return Job(
+        id=uuid(row[0]),
+        generation=row[1],
+        queue=row[2],
+        task=row[3],
+        state=State(row[4]),
+        reason=None if row[5] is None else Reason(row[5]),
+        priority=row[6],
+        line=row[7],
+        wake_at=moment(row[8]),
+        expires_at=moment(row[9]),
+        created_at=known_moment(row[10]),
+        claimed_at=moment(row[11]),
+        finished_at=moment(row[12]),
+        keep_until=moment(row[13]),
+        fence=row[14],
+        failures=row[15],
+        crashes=row[16],
+        losses=row[17],
+        handbacks=row[18],
+        snoozes=row[19],
+        worker_id=optional_uuid(row[20]),
+        verdict_id=optional_uuid(row[21]),
+        cancel_asked_at=moment(row[22]),
+        timeout_us=row[23],
+        args=row[24],
+        result=row[25],
+        error=error(row[26]),
+        codec=row[27],
+        policy=policy,
+        then=then,
+        labels=msgspec.json.decode(row[29], type=dict[str, str]),
+        progress=None if row[30] is None else _progress(row[30]),
+        has_effects=bool(row[31]),
+    )
+
+
+def _progress(text: str) -> tuple[float, float | None, str]:
+    return msgspec.json.decode(text, type=tuple[float, float | None, str])
+
+
+def worker(row: Row) -> Worker:
+    """Part `worker`."""
+    return Worker(
+        id=uuid(row[0]),
+        kind=row[1],
+        supervisor_id=optional_uuid(row[2]),
+        host=row[3],
+        pid=row[4],
+        lease_us=row[5],
+        lease_until=moment(row[6]),
+        lease_left_us=row[7],
+        started_at=known_moment(row[8]),
+        ended_at=moment(row[9]),
+        reason=row[10],
+        draining_at=moment(row[11]),
+        stalled_at=moment(row[12]),
+        queues=msgspec.json.decode(row[13], type=tuple[str, ...]),
+        version=row[14],
+        report=_document(row[15]),
+        late_endings=row[16],
+        running=row[17],
+    )
+
+
+def attempt(row: Row) -> Attempt:
+    """A row of block `attempts`."""
+    return Attempt(
+        job_id=uuid(row[0]),
+        fence=row[1],
+        attempt=row[2],
+        worker_id=optional_uuid(row[3]),
+        started_at=moment(row[4]),
+        ended_at=moment(row[5]),
+        outcome=row[6],
+        reason=row[7],
+        error=error(row[8]),
+        detail=_document(row[9]),
+        late_at=moment(row[10]),
+        late_wanted=row[11],
+    )
+
+
+def log_line(row: Row) -> LogLine:
+    """A row of block `logs`."""
+    return LogLine(uuid(row[0]), row[1], row[2], known_moment(row[3]), row[4])
+
+
+def notice(row: Row) -> Notice:
+    """A row of block `notices`."""
+    return Notice(Kind(row[0]), row[1], row[2], known_moment(row[3]), known_moment(row[4]))
+
+
+def _document(text: str) -> Mapping[str, Any]:
+    return msgspec.json.decode(text, type=dict[str, Any])

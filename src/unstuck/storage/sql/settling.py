@@ -1,0 +1,153 @@
+"""Settle: the one way to end.
+
+The common case is one statement without a transaction around it: plain endings, each guarded by fence
+and source state. Whatever it did not move is judged afterwards by what the rows say then, locked: the
+same verdict id means *already*, a request to cancel turns the ending into that, anything else is
+refused and stamped on the attempt. Verdicts that write more than the job's own row (an attempt, a
+follow-up) do all of it in one transaction from the start.
+
+A follow-up whose id is taken is left alone, whoever took it: an ending is never undone for the sake of
+what was to follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from unstuck.model.job import NewJob
+from unstuck.model.states import Event, Reason, State
+from unstuck.model.verdict import NOTHING_COUNTED, Answer, Outcome, Settled, Verdict
+from unstuck.storage.plan import ContinueWith, Mode, Plan, Requests, Rows, Statement
+from unstuck.storage.sql import rows
+from unstuck.storage.sql.jobs import insert_new
+from unstuck.storage.sql.library import block
+
+SETTLE = block("settle")
+JUDGED = block("judged")
+WRITE_ATTEMPTS = block("write_attempts")
+STAMP_LATE = block("stamp_late")
+
+Answers = dict[int, Answer]
+Numbered = list[tuple[int, Verdict]]
+
+
+def settle(verdicts: Sequence[Verdict]) -> Plan[list[Settled]]:
+    """Record endings."""
+    is_plain = all(each.outcome is None and not each.effects for each in verdicts)
+    mode = Mode.WRITE if is_plain else Mode.TRANSACTION
+    return Plan("settle", mode, lambda: _settle(verdicts, mode))
+
+
+def _settle(verdicts: Sequence[Verdict], mode: Mode) -> Requests[list[Settled]]:
+    if not verdicts:
+        return []
+    first, later = _one_per_job(list(enumerate(verdicts)))
+    moved = yield from _move([verdict for _, verdict in first])
+    answers: Answers = {number: Answer.ACCEPTED for number, verdict in first if verdict.id in moved}
+    rest = [(number, verdict) for number, verdict in first if number not in answers] + later
+    if mode is Mode.TRANSACTION:
+        yield from _follow([verdict for number, verdict in first if number in answers])
+        if rest:
+            yield from _judge(rest, answers)
+    elif rest:
+        raise ContinueWith(
+            Plan("settle_rest", Mode.TRANSACTION, lambda: _settle_rest(verdicts, rest, answers))
+        )
+    return _in_order(verdicts, answers)
+
+
+def _settle_rest(verdicts: Sequence[Verdict], rest: Numbered, before: Answers) -> Requests[list[Settled]]:
+    answers = dict(before)
+    yield from _judge(rest, answers)
+    return _in_order(verdicts, answers)
+
+
+def _judge(rest: Numbered, answers: Answers) -> Requests[None]:
+    """Answer each by what its row says; several verdicts on one job are judged one after the other."""
+    while rest:
+        wave, rest = _one_per_job(rest)
+        found: Rows = yield Statement(JUDGED, {"ids": sorted(verdict.job_id for _, verdict in wave)})
+        by_id = {rows.uuid(row[0]): row for row in found}
+        again: Numbered = []
+        late: list[Verdict] = []
+        for number, verdict in wave:
+            row = by_id.get(verdict.job_id)
+            if row is None:
+                answers[number] = Answer.REFUSED
+            elif rows.optional_uuid(row[3]) == verdict.id:
+                answers[number] = Answer.ALREADY
+            elif (row[1], row[2]) != (verdict.fence, verdict.source.value):
+                answers[number] = Answer.REFUSED
+                late.append(verdict)
+            elif row[4] and verdict.target is not State.CANCELLED:
+                answers[number] = Answer.CANCELLED
+                again.append((number, _as_cancelled(verdict, row[5])))
+            else:
+                answers[number] = Answer.ACCEPTED
+                again.append((number, verdict))
+        if again:
+            moved = yield from _move([verdict for _, verdict in again])
+            assert len(moved) == len(again), "a row that was locked did not move"
+            yield from _follow([verdict for _, verdict in again])
+        yield from _stamp(late)
+
+
+def _move(verdicts: Sequence[Verdict]) -> Requests[set[object]]:
+    ordered = sorted(verdicts, key=lambda verdict: verdict.job_id)
+    moved: Rows = yield Statement(SETTLE, rows=[rows.verdict(verdict) for verdict in ordered])
+    return {rows.uuid(row[1]) for row in moved}
+
+
+def _follow(verdicts: Sequence[Verdict]) -> Requests[None]:
+    """What an accepted verdict writes beside the row of its job."""
+    attempts = [rows.attempt_of(verdict) for verdict in verdicts if verdict.outcome is not None]
+    if attempts:
+        yield Statement(WRITE_ATTEMPTS, rows=attempts)
+    new: dict[object, NewJob] = {}
+    for verdict in verdicts:
+        for effect in verdict.effects:
+            for job in effect.jobs:
+                new.setdefault(job.id, job)
+    if new:
+        yield from insert_new(new.values())
+
+
+def _stamp(verdicts: Sequence[Verdict]) -> Requests[None]:
+    late = [
+        {"job_id": verdict.job_id, "job_fence": verdict.fence, "wanted": verdict.event.value}
+        for verdict in verdicts
+        if verdict.source is State.RUNNING
+    ]
+    if late:
+        yield Statement(STAMP_LATE, rows=late)
+
+
+def _as_cancelled(verdict: Verdict, options: str) -> Verdict:
+    policy, _ = rows.options(options)
+    return replace(
+        verdict,
+        event=Event.CANCEL,
+        reason=Reason.CANCELLED,
+        counts=NOTHING_COUNTED,
+        delay_us=None,
+        keep_us=policy.keep_other_us,
+        result=None,
+        error=None,
+        outcome=Outcome.CANCELLED if verdict.started else None,
+        effects=(),
+    )
+
+
+def _one_per_job(numbered: Numbered) -> tuple[Numbered, Numbered]:
+    seen: set[object] = set()
+    first: Numbered = []
+    later: Numbered = []
+    for number, verdict in numbered:
+        (later if verdict.job_id in seen else first).append((number, verdict))
+        seen.add(verdict.job_id)
+    return first, later
+
+
+def _in_order(verdicts: Sequence[Verdict], answers: Answers) -> list[Settled]:
+    return [Settled(verdict, answers[number]) for number, verdict in enumerate(verdicts)]

@@ -1,0 +1,84 @@
+"""The promises in SQL, for every engine that speaks it; see `storage.protocol.Store` for the prose.
+
+The rooms beside this file hold the plans: `jobs`, `settling`, `workers`, `chores`, `operating`, `surveying`,
+`reading`. Nothing is decided here, and nothing here knows an engine: a plan names blocks, and the
+connection that runs it spells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from unstuck.storage.plan import Mode, Plan, Requests, Rows, Statement, planned
+from unstuck.storage.sql import chores, jobs, operating, reading, settling, surveying
+from unstuck.storage.sql import workers as owners
+from unstuck.storage.sql.library import TABLES, block
+
+CHECK = block("check")
+
+
+class SqlStore:
+    """What a keeper promises, in SQL. `judge` turns the engine's facts into what looks wrong."""
+
+    insert = staticmethod(jobs.insert)
+    claim = staticmethod(jobs.claim)
+    settle = staticmethod(settling.settle)
+    write_progress = staticmethod(jobs.write_progress)
+    write_logs = staticmethod(jobs.write_logs)
+
+    look = staticmethod(owners.look)
+    promote = staticmethod(chores.promote)
+    expired = staticmethod(chores.expired)
+
+    register = staticmethod(owners.register)
+    renew = staticmethod(owners.renew)
+    end_worker = staticmethod(owners.end_worker)
+    end_lapsed = staticmethod(owners.end_lapsed)
+    drain = staticmethod(owners.drain)
+    mark_stalled = staticmethod(owners.mark_stalled)
+    workers = staticmethod(owners.workers)
+    owned = staticmethod(owners.owned)
+    orphans = staticmethod(owners.orphans)
+
+    survey = staticmethod(surveying.survey)
+    unhandled = staticmethod(surveying.unhandled)
+    waiting_unhandled = staticmethod(surveying.waiting_unhandled)
+    park = staticmethod(chores.park)
+    wake = staticmethod(chores.wake)
+    keep_notices = staticmethod(surveying.keep_notices)
+    notices = staticmethod(surveying.notices)
+    prune = staticmethod(chores.prune)
+
+    ask_cancel = staticmethod(operating.ask_cancel)
+    revive = staticmethod(operating.revive)
+    set_priority = staticmethod(operating.set_priority)
+    set_queue = staticmethod(operating.set_queue)
+
+    get = staticmethod(reading.get)
+    find = staticmethod(reading.find)
+    tally = staticmethod(reading.tally)
+    attempts = staticmethod(reading.attempts)
+    logs = staticmethod(reading.logs)
+    queues = staticmethod(reading.queues)
+    meta = staticmethod(reading.meta)
+    offenders = staticmethod(reading.offenders)
+
+    def __init__(self, engine: str, prefix: str):
+        self.engine = engine
+        self._tables = [prefix + table for table in TABLES]
+
+    def check(self) -> Plan[dict[str, Any]]:
+        """Engine facts, and what looks wrong among them."""
+        return _check(self.engine, self._tables, self.judge)
+
+    def judge(self, facts: Mapping[str, str]) -> list[str]:
+        """What looks wrong, one sentence each."""
+        return []
+
+
+@planned(Mode.READ)
+def _check(engine: str, tables: list[str], judge: Any) -> Requests[dict[str, Any]]:
+    found: Rows = yield Statement(CHECK, {"names": tables})
+    facts = dict(found)  # type: ignore[arg-type]
+    return {"engine": engine, **facts, "wrong": judge(facts)}

@@ -1,0 +1,226 @@
+"""A blocking connection to an SQLite file, made for many short writers.
+
+Every transaction that may write begins with BEGIN IMMEDIATE: a transaction that reads first and writes
+later could find at the write that it must begin again. The library's own busy handler is off; where the
+lock is taken, this connection tries again every one or two milliseconds up to its deadline, holding
+nothing while it waits. Now is read after the lock is held, so waiting ages nobody.
+
+Errors come out as sentences that name the file: locked, read-only, full, damaged, not migrated. A file
+that was deleted or replaced under an open connection is noticed at the next transaction, because writes
+into it would be lost.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from unstuck.model.errors import (
+    OutcomeUnknown,
+    SchemaMismatch,
+    StoreConflict,
+    StoreCorrupt,
+    StoreUnavailable,
+)
+from unstuck.storage.plan import Mode, Request, Script, Statement
+from unstuck.storage.sql.library import Style
+from unstuck.storage.sqlite.dialect import SqliteDialect
+from unstuck.storage.sqlite.files import why_not_opened
+
+BUSY_SECONDS = 5.0
+"""How long a transaction waits for the write lock where nobody sets a deadline."""
+
+_LEFT_BY_PARENT: list[sqlite3.Connection] = []
+"""Connections of the parent process after a fork: to close one would drop the parent's work on the floor."""
+
+
+class SqliteConnection:
+    """One connection; used by one thread at a time. `deadline` is a moment of `time.monotonic()`."""
+
+    def __init__(
+        self,
+        path: Path,
+        dialect: SqliteDialect,
+        *,
+        may_create: bool = False,
+        busy_seconds: float = BUSY_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        self.path = path
+        self.dialect = dialect
+        self.deadline: float | None = None
+        self._busy_seconds = busy_seconds
+        self._sleep = sleep
+        self._pid = os.getpid()
+        mode = "rwc" if may_create else "rw"
+        try:
+            self._raw = sqlite3.connect(
+                f"file:{quote(str(path))}?mode={mode}",
+                uri=True,
+                timeout=0,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+        except sqlite3.Error as error:
+            raise why_not_opened(path, error) from error
+        try:
+            self._set_up()
+        except BaseException:
+            self._raw.close()
+            raise
+
+    def begin(self, mode: Mode) -> None:
+        """Begin; where the plan may write, hold the write lock before anything is read."""
+        self._check_file()
+        self._waiting_for_lock("BEGIN" if mode is Mode.READ else "BEGIN IMMEDIATE")
+
+    def execute(self, request: Request) -> Any:
+        """The rows of a statement, of all its executions where it has many rows of values."""
+        try:
+            if isinstance(request, Script):
+                return self._run_script(request.text)
+            if not isinstance(request, Statement):
+                raise TypeError(f"SQLite runs statements, not a {type(request).__name__}")
+            found: list[tuple[Any, ...]] = []
+            for spelled in self.dialect.spell(request, Style.NAMED):
+                found += self._raw.execute(spelled.text, spelled.values).fetchall()
+            return found
+        except sqlite3.Error as error:
+            raise self._said(error) from error
+
+    def commit(self, mode: Mode) -> None:
+        """Make it durable."""
+        try:
+            self._raw.execute("COMMIT")
+        except sqlite3.Error as error:
+            code = _code(error)
+            self.rollback(mode)
+            if mode is not Mode.READ and code == sqlite3.SQLITE_IOERR:
+                raise OutcomeUnknown(f"{self.path}: the disk failed during a commit ({error})") from error
+            raise self._said(error) from error
+
+    def rollback(self, mode: Mode) -> None:
+        """Undo; an error has often done so already."""
+        try:
+            if self._raw.in_transaction:
+                self._raw.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass
+
+    def use_wal(self) -> None:
+        """Turn to write-ahead logging, which stays with the file."""
+        if self._mode() != "wal":
+            self._waiting_for_lock("PRAGMA journal_mode = WAL")
+            if self._mode() != "wal":
+                raise StoreUnavailable(f"{self.path} cannot use write-ahead logging here")
+
+    def is_new(self) -> bool:
+        """Whether the file holds no table of anybody."""
+        try:
+            return not self._raw.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        except sqlite3.Error as error:
+            raise self._said(error) from error
+
+    def interrupt(self) -> None:
+        """Stop what another thread is executing on this connection; its transaction is undone."""
+        self._raw.interrupt()
+
+    def close(self) -> None:
+        """Close; after a fork the connection belongs to the parent and is only let go."""
+        if os.getpid() != self._pid:
+            _LEFT_BY_PARENT.append(self._raw)
+        else:
+            self._raw.close()
+
+    def _set_up(self) -> None:
+        try:
+            for pragma in ("synchronous = FULL", "temp_store = MEMORY", "cache_size = -16384"):
+                self._raw.execute(f"PRAGMA {pragma}")
+            self._raw.execute("PRAGMA journal_size_limit = 67108864").fetchall()
+            self._identity = self._on_disk()
+        except sqlite3.Error as error:
+            raise self._said(error) from error
+
+    def _mode(self) -> str:
+        try:
+            return str(self._raw.execute("PRAGMA journal_mode").fetchone()[0]).lower()
+        except sqlite3.Error as error:
+            raise self._said(error) from error
+
+    def _waiting_for_lock(self, text: str) -> None:
+        until = self.deadline if self.deadline is not None else time.monotonic() + self._busy_seconds
+        began = time.monotonic()
+        while True:
+            try:
+                self._raw.execute(text)
+                return
+            except sqlite3.Error as error:
+                if _code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    raise self._said(error) from error
+            now = time.monotonic()
+            if now >= until:
+                raise StoreUnavailable(
+                    f"{self.path} has been locked by another process for {now - began:.1f} s"
+                )
+            self._sleep(random.uniform(0.001, 0.002))
+
+    def _run_script(self, text: str) -> list[tuple[Any, ...]]:
+        # executescript() commits what came before it, so the statements go one by one.
+        gathered = ""
+        for line in text.splitlines(keepends=True):
+            gathered += line
+            if sqlite3.complete_statement(gathered):
+                self._raw.execute(gathered)
+                gathered = ""
+        if gathered.strip():
+            self._raw.execute(gathered)
+        return []
+
+    def _on_disk(self) -> tuple[int, int] | None:
+        try:
+            seen = os.stat(self.path)
+        except OSError:
+            return None
+        return seen.st_dev, seen.st_ino
+
+    def _check_file(self) -> None:
+        if self._on_disk() != self._identity:
+            raise StoreUnavailable(
+                f"{self.path} was deleted or replaced while it was open: put it back, or restart"
+            )
+
+    def _said(self, error: sqlite3.Error) -> Exception:
+        code = _code(error)
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return StoreConflict(f"{self.path} is busy ({error})")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return StoreCorrupt(f"{self.path} is damaged, or is not an SQLite database ({error})")
+        if code == sqlite3.SQLITE_READONLY:
+            return StoreUnavailable(
+                f"{self.path} is read-only: unstuck must be able to write it and its folder"
+            )
+        if code == sqlite3.SQLITE_FULL:
+            return StoreUnavailable(f"{self.path} cannot grow: the disk is full")
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+            return why_not_opened(self.path, error)
+        if code == sqlite3.SQLITE_IOERR:
+            return StoreUnavailable(f"{self.path}: the disk failed ({error})")
+        if code == sqlite3.SQLITE_INTERRUPT:
+            return StoreUnavailable(f"{self.path}: stopped at its deadline")
+        if code == sqlite3.SQLITE_ERROR and "no such table" in str(error):
+            return SchemaMismatch(f"{self.path} is not migrated ({error}): run `unstuck migrate apply`")
+        if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+            return StoreUnavailable(f"{self.path}: the connection is closed")
+        return error
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code: extended ones carry details in their higher bits."""
+    return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF

@@ -1,0 +1,109 @@
+"""SQLite's way of saying things: moments are integer microseconds in UTC, ids and JSON are text.
+
+`now` is bound, read from the process's clock when a statement is spelled, which is after the write lock
+is held: SQLite's own clock has milliseconds only, and one host has one clock. There are no arrays, so a
+row source is one row of parameters and the statement runs once per row, in one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from unstuck.storage.plan import Statement
+from unstuck.storage.sql.library import Dialect, Spelled, row_source
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_PLAIN = frozenset({str, int, float, bytes, type(None)})
+
+
+def process_clock() -> int:
+    """The wall clock of this host in microseconds."""
+    return time.time_ns() // 1000
+
+
+class SqliteDialect(Dialect):
+    """Resolves and spells for SQLite. `clock` answers now in microseconds; the simulator brings its own."""
+
+    engine = "sqlite"
+    now_in_a_script = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+
+    def __init__(self, prefix: str = "unstuck_", clock: Callable[[], int] = process_clock):
+        super().__init__(prefix)
+        self.clock = clock
+
+    def bind(self, statement: Statement, text: str, names: tuple[str, ...]) -> Iterator[Spelled]:
+        shared: dict[str, Any] = {name: _adapted(value) for name, value in statement.args.items()}
+        if "now" in names:
+            shared["now"] = self.clock()
+        if statement.rows is None:
+            yield Spelled(text, names, shared)
+            return
+        for row in statement.rows:
+            yield Spelled(text, names, {**shared, **_adapted_row(row)})
+
+    def phrase(self, word: str, rest: str) -> str | None:
+        match word:
+            case "now" | "now_us":
+                return ":now"
+            case "after":
+                return f"(:now + ({rest}))"
+            case "until":
+                return f"({rest} - :now)"
+            case "micros":
+                return rest
+            case "rows":
+                alias, columns = row_source(rest)
+                return f"(SELECT {', '.join(f':{name} AS {name}' for name, _ in columns)}) AS {alias}"
+            case "row":
+                return "rowid"
+            case "among":
+                return "IN ("
+            case "/among":
+                return ")"
+            case "one":
+                parameter = rest.split()[1]
+                return f"IN (SELECT value FROM json_each({parameter}))"
+            case "each":
+                alias, _, typed = rest.partition(":")
+                return f"json_each(:{typed.strip().lstrip(':').split()[0]}) AS {alias.strip()}"
+            case "null":
+                return f"{rest.split()[0]} IS NULL"
+            case "true":
+                return rest
+            case "label":
+                column, key = rest.split()
+                return f"(SELECT e.value FROM json_each({column}) AS e WHERE e.key = {key})"
+            case "number":
+                column, key = rest.split()
+                return f"json_extract({column}, '$.{key}')"
+            case "skip_locked" | "for_update":
+                return ""
+            case _:
+                return None
+
+
+def _adapted_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value if type(value) in _PLAIN else _adapted(value)  # the common case, without a call
+        for name, value in row.items()
+    }
+
+
+def _adapted(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, UUID | str):
+        return str(value)
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, datetime):
+        return (value - _EPOCH) // _MICROSECOND
+    if isinstance(value, list | tuple):
+        return json.dumps([_adapted(each) for each in value])  # type: ignore[misc]
+    return value

@@ -1,0 +1,94 @@
+"""What must be true of a file before SQLite is trusted with it.
+
+Locks of SQLite are locks of the file system, and network file systems are known to grant one lock to two
+hosts: such a file is refused, not warned about. The kind of a file system is read from the kernel's list
+of mounts; where there is no such list, nothing is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from unstuck.model.errors import BadSetting, StoreUnavailable
+
+SQLITE_AT_LEAST = (3, 35, 0)
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "fuse.ceph",
+        "fuse.cephfs",
+        "fuse.davfs2",
+        "fuse.gcsfuse",
+        "fuse.glusterfs",
+        "fuse.juicefs",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "smb2",
+        "smb3",
+        "smbfs",
+    }
+)
+
+
+def check_place(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> None:
+    """Raise BadSetting where the library is too old or the file lies on a network file system."""
+    if sqlite3.sqlite_version_info < SQLITE_AT_LEAST:
+        wanted = ".".join(map(str, SQLITE_AT_LEAST))
+        raise BadSetting(f"SQLite {sqlite3.sqlite_version} is too old: {wanted} or newer is needed")
+    kind = file_system_of(path, mounts)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise BadSetting(
+            f"{path} lies on a network file system ({kind}), whose locks SQLite cannot trust:"
+            " use a local disk, or PostgreSQL"
+        )
+
+
+def file_system_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+    """The kind of file system that holds the path, or "" where nobody says."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    place = os.path.realpath(path.parent)
+    best, kind = "", ""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        parts = before.split()
+        if len(parts) < 5 or not after:
+            continue
+        mounted = parts[4].encode().decode("unicode_escape", "replace") if "\\" in parts[4] else parts[4]
+        is_above = place == mounted or place.startswith(mounted.rstrip("/") + "/")
+        # The last of several mounts on one place is the one that is seen.
+        if is_above and len(mounted) >= len(best):
+            best, kind = mounted, after.split()[0]
+    return kind
+
+
+def why_not_opened(path: Path, error: sqlite3.Error) -> StoreUnavailable:
+    """One sentence that says why SQLite could not open the file."""
+    if not path.parent.is_dir():
+        return StoreUnavailable(f"{path} cannot be opened: the folder {path.parent} does not exist")
+    if path.is_dir():
+        return StoreUnavailable(f"{path} cannot be opened: it is a folder")
+    if not path.exists():
+        return StoreUnavailable(f"{path} cannot be opened: it does not exist and cannot be created ({error})")
+    if not os.access(path, os.R_OK | os.W_OK):
+        return StoreUnavailable(f"{path} cannot be opened: no permission to read and write it")
+    return StoreUnavailable(f"{path} cannot be opened: {error}")
