@@ -91,7 +91,7 @@ class Supervisor:
         steadiness = Steadiness(self._settings.lease)
         store, lanes, settings, env = self._store, self._lanes, self._settings, self._env
         rounds = {
-            "renewing": Renewing(store, lanes["renew"], self._roster, settings, env, steadiness).round,
+            "renewing": Renewing(store, lanes["renew"], self.pages, settings, env, steadiness).round,
             "sweeping": Sweeping(store, lanes["sweep"], settings, env, steadiness).round,
             "pruning": Pruning(store, lanes["sweep"], settings, env).round,
         }
@@ -116,7 +116,8 @@ class Supervisor:
             for lane in lanes.values():
                 await lane.aclose()
 
-    def _roster(self) -> Mapping[UUID, Page]:
+    def pages(self) -> Mapping[UUID, Page]:
+        """The pages of the supervisor, first, and of the children that have registered, by worker."""
         pages = {child.worker_id: child.page for child in self._children.values() if child.has_registered}
         return {self.id: self.page, **pages}
 
