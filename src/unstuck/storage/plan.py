@@ -171,11 +171,13 @@ def run(connection: BlockingConnection, plan: Plan[R], sleep: Callable[[float], 
             tries += 1
             if tries >= CONFLICT_TRIES:
                 raise
-            sleep(_pause(tries))
+            sleep(_pause(tries, random.uniform))
 
 
-async def run_async(connection: AsyncConnection, plan: Plan[R]) -> R:
-    """Run a plan on an async connection; the twin of `run`, word for word."""
+async def run_async(
+    connection: AsyncConnection, plan: Plan[R], spread: Callable[[float, float], float] = random.uniform
+) -> R:
+    """Run a plan on an async connection; the twin of `run`, word for word. `spread` draws the pauses."""
     tries = 0
     while True:
         walk = plan.start()
@@ -206,7 +208,7 @@ async def run_async(connection: AsyncConnection, plan: Plan[R]) -> R:
             tries += 1
             if tries >= CONFLICT_TRIES:
                 raise
-            await asyncio.sleep(_pause(tries))
+            await asyncio.sleep(_pause(tries, spread))
 
 
 def run_inside(connection: BlockingConnection, plan: Plan[R]) -> R:
@@ -237,5 +239,5 @@ async def run_inside_async(connection: AsyncConnection, plan: Plan[R]) -> R:
             plan = more.plan
 
 
-def _pause(tries: int) -> float:
-    return CONFLICT_PAUSE * 2.0**tries * random.uniform(0.5, 1.5)
+def _pause(tries: int, spread: Callable[[float, float], float]) -> float:
+    return CONFLICT_PAUSE * 2.0**tries * spread(0.5, 1.5)

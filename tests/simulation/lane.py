@@ -1,0 +1,279 @@
+"""The way to the store: every statement and every COMMIT is a message that can be lost, late or unanswered.
+
+A `Wire` is one connection of one simulated process. What the process sends travels some milliseconds,
+is applied by the store outside all processes, and the answer travels back; so a process may be killed or
+paused while its statement is under way, and the statement is applied all the same. A wire that breaks
+inside a transaction rolls it back; one that breaks after an autocommit statement was sent does not take
+it back. `SimulatedLane` runs plans over wires with the production runner, one at a time, within the
+deadline that the engine asks for, and heals by opening the next wire.
+
+The fate of each message is the weather's. The auditor sees the rows after every message that may have
+changed them, and the answers to `settle` as the process receives them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests.simulation.loop import Process, SimulatedLoop
+from unstuck.model.errors import OutcomeUnknown, StoreConflict, StoreError, StoreUnavailable
+from unstuck.storage.plan import BlockingConnection, Mode, Plan, Request, run_async
+
+if TYPE_CHECKING:
+    from tests.simulation.weather import Weather
+
+R = TypeVar("R")
+
+BUSY_PAUSE = 0.02
+BUSY_PATIENCE = 2.0
+"""Seconds for which a statement that finds the file locked is tried again by the store itself."""
+
+
+class Fate(Enum):
+    """What becomes of one message."""
+
+    FINE = "fine"
+    LOST = "lost before it was sent"
+    LOST_UNSURE = "lost before it was applied"
+    UNANSWERED = "applied, but its answer was lost"
+    CONFLICT = "refused with a conflict"
+    VANISHED = "vanished without a word"
+    SILENT = "applied without a word"
+
+
+class Server:
+    """The store at the other end of all wires. `open` makes a connection, `saw` is told of every write."""
+
+    def __init__(
+        self,
+        loop: SimulatedLoop,
+        weather: Weather,
+        open: Callable[[], BlockingConnection],
+        saw: Callable[[Process, str], None],
+        tell: Callable[[str, str], None],
+        *,
+        is_sql: bool,
+    ):
+        self.loop = loop
+        self.weather = weather
+        self.open = open
+        self.is_sql = is_sql
+        self.is_over = False
+        self.stalled_until = 0.0
+        self.down_until = 0.0
+        self.wires: list[Wire] = []
+        self._saw = saw
+        self._tell = tell
+
+    def send(
+        self, wire: Wire, words: str, act: Callable[[], Any], is_write: bool, future: asyncio.Future[Any]
+    ) -> None:
+        fate, there, back = self.weather.fate(wire.process, is_write)
+        if fate is not Fate.FINE:
+            self._tell(wire.process.name, f"{words}: {fate.value}")
+        self.loop.after(there, self._arrive, wire, words, act, is_write, fate, back, future, self.loop.now)
+
+    def _arrive(
+        self,
+        wire: Wire,
+        words: str,
+        act: Callable[[], Any],
+        is_write: bool,
+        fate: Fate,
+        back: float,
+        future: asyncio.Future[Any],
+        sent: float,
+    ) -> None:
+        now = self.loop.now
+        again = (wire, words, act, is_write, fate, back, future, sent)
+        if self.is_over:
+            return self._answer(future, StoreUnavailable("the world is over"))
+        if now < self.stalled_until:
+            self.loop.after(self.stalled_until - now + back, self._arrive, *again)
+            return None
+        if now < self.down_until:
+            wire.sever()
+            return self._answer(future, StoreUnavailable("the store is down"))
+        if fate is Fate.VANISHED:
+            return None
+        if fate is Fate.LOST:
+            wire.sever()
+            return self._answer(future, StoreUnavailable("the connection was lost"))
+        if fate is Fate.LOST_UNSURE:
+            wire.sever()
+            kind = OutcomeUnknown if is_write else StoreUnavailable
+            return self._answer(future, kind("the connection was lost"))
+        if wire.is_broken and wire.is_inside:
+            return None
+        if fate is Fate.CONFLICT:
+            wire.undo()
+            return self._answer(future, StoreConflict("deadlock detected"))
+        value: Any
+        try:
+            value = act()
+        except StoreConflict as error:
+            if self.is_sql and now - sent < BUSY_PATIENCE and not wire.is_broken:
+                self.loop.after(BUSY_PAUSE + back, self._arrive, *again)
+                return None
+            value = error
+        except Exception as error:
+            value = error
+        if is_write:
+            self._saw(wire.process, words)
+        if wire.is_broken:
+            wire.undo()
+        if fate is Fate.SILENT:
+            return None
+        if fate is Fate.UNANSWERED:
+            wire.sever()
+            value = (OutcomeUnknown if is_write else StoreUnavailable)("the answer was lost")
+        self.loop.after(back, self._answer, future, value)
+        return None
+
+    def _answer(self, future: asyncio.Future[Any], value: Any) -> None:
+        if not future.done():
+            future.set_result(value)
+
+    def forget(self, process: Process) -> None:
+        """The operating system closes the sockets of a process that is gone."""
+        for wire in self.wires:
+            if wire.process is process:
+                wire.sever()
+        self.wires = [wire for wire in self.wires if not wire.is_broken]
+
+    def close(self) -> None:
+        self.is_over = True
+        for wire in self.wires:
+            wire.sever()
+
+
+class Wire:
+    """One connection, as the runner of plans wants it."""
+
+    def __init__(self, server: Server, process: Process):
+        self.process = process
+        self.is_broken = False
+        self.is_inside = False
+        self.in_doubt = False
+        self.name = ""
+        self._server = server
+        self._connection = server.open()
+        self._mode = Mode.READ
+        server.wires.append(self)
+
+    async def begin(self, mode: Mode) -> None:
+        self._mode = mode
+        if self._server.is_sql:
+            await self._ask("begin", lambda: self._connection.begin(mode), is_write=False)
+            self.is_inside = True
+
+    async def execute(self, request: Request) -> Any:
+        writes = self._mode is Mode.WRITE and not self._server.is_sql
+        words = getattr(request, "block", self.name)
+        return await self._ask(words, lambda: self._connection.execute(request), is_write=writes)
+
+    async def commit(self, mode: Mode) -> None:
+        if self._server.is_sql:
+            await self._ask(f"commit {self.name}", self._commit, is_write=mode is not Mode.READ)
+
+    async def rollback(self, mode: Mode) -> None:
+        if not self._server.is_sql or self.is_broken:
+            return
+        if self.in_doubt:
+            self.sever()
+        else:
+            self.undo()
+
+    def _commit(self) -> None:
+        self._connection.commit(self._mode)
+        self.is_inside = False
+
+    async def _ask(self, words: str, act: Callable[[], Any], is_write: bool) -> Any:
+        if self.is_broken:
+            raise StoreUnavailable("the connection is closed")
+        if self._server.is_over:
+            raise StoreUnavailable("the world is over")
+        future = self._server.loop.create_future()
+        self.in_doubt = is_write
+        self._server.send(self, words, act, is_write, future)
+        value = await future
+        self.in_doubt = False
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def undo(self) -> None:
+        """What an open transaction did is gone."""
+        if self.is_inside:
+            self.is_inside = False
+            self._connection.rollback(self._mode)
+
+    def sever(self) -> None:
+        """The connection is gone; the store rolls back what was open."""
+        if not self.is_broken:
+            self.is_broken = True
+            self.undo()
+            close = getattr(self._connection, "close", None)
+            if close is not None and not self._server.is_sql:
+                close()
+
+
+class SimulatedLane:
+    """A lane of one process. `heard` is told each answer that arrives."""
+
+    def __init__(
+        self,
+        server: Server,
+        process: Process,
+        name: str,
+        dice: random.Random,
+        heard: Callable[[Process, Plan[Any], Any], None],
+    ):
+        self.name = name
+        self._server = server
+        self._process = process
+        self._dice = dice
+        self._heard = heard
+        self._wire: Wire | None = None
+        self._turn = asyncio.Lock()
+        self._was_in_doubt = False
+
+    async def run(self, plan: Plan[R], deadline: float | None = None) -> R:
+        self._was_in_doubt = False
+        try:
+            async with asyncio.timeout(deadline):
+                async with self._turn:
+                    answer = await self._run(plan)
+        except TimeoutError:
+            kind = OutcomeUnknown if self._was_in_doubt else StoreUnavailable
+            raise kind(f"{plan.name}: no answer within {deadline} s") from None
+        self._heard(self._process, plan, answer)
+        return answer
+
+    async def _run(self, plan: Plan[R]) -> R:
+        wire = self._wire
+        if wire is None or wire.is_broken:
+            wire = self._wire = Wire(self._server, self._process)
+        wire.name = plan.name
+        try:
+            return await run_async(wire, plan, self._dice.uniform)
+        except StoreConflict:
+            raise
+        except StoreUnavailable:
+            wire.sever()
+            raise
+        except StoreError:
+            raise
+        except BaseException:
+            self._was_in_doubt = wire.in_doubt
+            wire.sever()
+            raise
+
+    async def aclose(self) -> None:
+        if self._wire is not None:
+            self._wire.sever()
+            self._wire = None

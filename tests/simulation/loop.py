@@ -1,0 +1,265 @@
+"""An event loop of our own: virtual time, no selector, and the seed picks who runs next.
+
+All simulated processes share one loop. To whom a callback belongs is told by its context: a process
+runs inside a context that carries `PROCESS`, and asyncio copies contexts wherever it makes tasks, timers
+and done-callbacks. So the loop can do to a process what an operating system does: *kill* it, and nothing
+of it is ever resumed, cancelled or collected before the world ends (cancelling would run `finally`,
+SIGKILL does not); *pause* it, and its timers fire late; *suspend* its host, and its timers do not even
+count down.
+
+Within a process callbacks run first in, first out, as asyncio promises; between processes the dice
+decide before each single callback. Time moves only when nobody can run, and then to the next timer.
+What cannot be repeated from a seed is refused: threads, executors, sockets, subprocesses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+PROCESS: ContextVar[Process] = ContextVar("simulated_process")
+
+
+class Call:
+    """A callback to come; asyncio knows it as a handle."""
+
+    __slots__ = ("args", "callback", "context", "due", "process")
+
+    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None):
+        self.callback: Callable[..., Any] | None = callback
+        self.args = args
+        self.context = context
+        self.due = 0.0
+        self.process: Process
+
+    def cancel(self) -> None:
+        self.callback = None
+        self.args = ()
+
+    def cancelled(self) -> bool:
+        return self.callback is None
+
+    def when(self) -> float:
+        return self.due
+
+
+class Process:
+    """What an operating system knows of a process, and all that it would still do."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.is_dead = False
+        self.is_held = False
+        self.asleep = 0.0
+        self.ready: deque[Call] = deque()
+        self.is_queued = False
+        self.stopped_timers: list[Call] = []
+        self.remains: list[Any] = []
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class SimulatedLoop(asyncio.AbstractEventLoop):
+    """Runs callbacks of all processes in the order that the seed picks."""
+
+    def __init__(self, dice: random.Random):
+        self.now = 0.0
+        self.errors: list[str] = []
+        self._random = dice.random
+        self._timers: list[tuple[float, int, Call]] = []
+        self._made = 0
+        self._queue: list[Process] = []
+        self._outside = Process("outside")
+        self._processes: list[Process] = []
+
+    # What asyncio asks of a loop
+
+    def time(self) -> float:
+        process = PROCESS.get(None)
+        return self.now if process is None else self.now - process.asleep
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> Any:
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        process = PROCESS.get(None) if context is None else context.get(PROCESS)
+        (process or self._outside).remains.append(task)
+        return task
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Any:
+        if context is None:
+            context = copy_context()
+        call = Call(callback, args, context)
+        call.process = process = context.get(PROCESS) or self._outside
+        process.ready.append(call)
+        if not process.is_queued and not process.is_held:
+            process.is_queued = True
+            self._queue.append(process)
+        return call
+
+    def call_later(
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> Any:
+        call = Call(callback, args, context or copy_context())
+        assert call.context is not None
+        call.process = call.context.get(PROCESS) or self._outside
+        return self._set(self.now + max(0.0, delay), call)
+
+    def call_at(
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> Any:
+        return self.call_later(when - self.time(), callback, *args, context=context)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.errors.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        raise NotImplementedError("a simulated process has no threads: their order cannot be repeated")
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        raise NotImplementedError("a simulated process has no threads: their order cannot be repeated")
+
+    # What the world asks of it
+
+    def after(self, delay: float, callback: Callable[..., Any], *args: Any) -> Call:
+        """Call outside all processes: wires, servers and the weather go on whoever dies."""
+        call = Call(callback, args, None)
+        call.process = self._outside
+        return self._set(self.now + delay, call)
+
+    def spawn(self, process: Process, work: Callable[[], Any]) -> asyncio.Task[Any]:
+        """Begin a process whose main coroutine is `work()`."""
+        context = Context()
+        context.run(PROCESS.set, process)
+        self._processes.append(process)
+        return context.run(lambda: self.create_task(work(), name=process.name, context=context))
+
+    def kill(self, process: Process) -> None:
+        """Nothing of this process happens any more; nothing of it is collected either."""
+        process.is_dead = process.is_held = True
+        self._unqueue(process)
+
+    def pause(self, process: Process) -> None:
+        """Stop a process (SIGSTOP): its timers run out meanwhile and fire when it goes on."""
+        process.is_held = True
+        self._unqueue(process)
+
+    def suspend(self, process: Process) -> None:
+        """Stop a process with its host: its monotonic clock stands still, so timers keep what is left."""
+        self.pause(process)
+        mine = [call for _, _, call in self._timers if call.process is process]
+        self._timers = [entry for entry in self._timers if entry[2].process is not process]
+        heapify(self._timers)
+        for call in mine:
+            call.due -= self.now
+        process.stopped_timers += mine
+
+    def resume(self, process: Process, slept: float = 0.0) -> None:
+        """Let it go on; `slept` is how long its host was suspended."""
+        if process.is_dead:
+            return
+        process.is_held = False
+        process.asleep += slept
+        for call in process.stopped_timers:
+            self._set(self.now + call.due, call)
+        process.stopped_timers = []
+        if process.ready and not process.is_queued:
+            process.is_queued = True
+            self._queue.append(process)
+
+    def run_until(self, is_over: Callable[[], bool], end: float) -> None:
+        """Run until `is_over()` or the virtual moment `end`."""
+        asyncio._set_running_loop(self)
+        queue, outside = self._queue, self._outside
+        try:
+            while not is_over():
+                if not queue and not self._advance(end):
+                    return
+                place = int(self._random() * len(queue)) if len(queue) > 1 else 0
+                process = queue[place]
+                call = process.ready.popleft()
+                if not process.ready:
+                    process.is_queued = False
+                    del queue[place]
+                callback = call.callback
+                if callback is None:
+                    continue
+                if process is outside and call.context is None:
+                    callback(*call.args)
+                else:
+                    assert call.context is not None
+                    self._run(call.context, callback, call.args)
+        finally:
+            asyncio._set_running_loop(None)
+
+    def wind_down(self) -> None:
+        """The world is over: cancel everything that is left, the dead too, and let it end in peace."""
+        asyncio._set_running_loop(None)
+        for process in [*self._processes, self._outside]:
+            process.is_dead = False
+            self.resume(process)
+        for _ in range(50):
+            left = [task for each in self._processes for task in each.remains if not task.done()]
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            self.run_until(lambda: False, self.now + 5.0)
+        raise RuntimeError(f"these tasks do not end: {left}")
+
+    def _run(self, context: Context, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        try:
+            context.run(callback, *args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.errors.append(f"{callback} raised {error!r}")
+
+    def _set(self, due: float, call: Call) -> Call:
+        call.due = due
+        self._made += 1
+        heappush(self._timers, (due, self._made, call))
+        return call
+
+    def _advance(self, end: float) -> bool:
+        """Move to the next moment at which somebody may run; False where there is none before `end`."""
+        timers, queue = self._timers, self._queue
+        while timers:
+            due, _, call = timers[0]
+            if call.callback is None:
+                heappop(timers)
+                continue
+            if due > end:
+                self.now = max(self.now, end)
+                return False
+            heappop(timers)
+            self.now = max(self.now, due)
+            process = call.process
+            process.ready.append(call)
+            if not process.is_queued and not process.is_held:
+                process.is_queued = True
+                queue.append(process)
+            if queue and not (timers and timers[0][0] <= self.now):
+                return True
+        return bool(queue)
+
+    def _unqueue(self, process: Process) -> None:
+        if process.is_queued:
+            process.is_queued = False
+            self._queue.remove(process)
