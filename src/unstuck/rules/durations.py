@@ -29,8 +29,8 @@ UNITS_US = {
     "us": 1,
 }
 
-_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|w|d|h|m|s)")
-_BARE = re.compile(r"\d+(?:\.\d+)?")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|w|d|h|m|s)")
+_BARE = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _FORMS = 'write "90s", "5m", "1h30m", a number of seconds or a timedelta'
 
 

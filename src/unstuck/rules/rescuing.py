@@ -82,4 +82,5 @@ def _rescue(job: ClaimedJob, verdict_id: UUID, worker_id: UUID | None, last: boo
 
 
 def _words(detail: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in detail.items())
+    shown = {name: value for name, value in detail.items() if name in ("signal", "exit_code", "why")}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
