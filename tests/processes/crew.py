@@ -1,0 +1,205 @@
+"""Workers as users start them, by the command line, each in a session of its own, and what befalls them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+from tests.processes.stores import Shelf
+from tests.processes.waiting import until
+from tests.processes.witness import VARIABLE, Witness, doubled_fences
+from tests.servers import leaks
+from unstuck.engine.env import boottime
+from unstuck.model.job import Job
+
+ROOT = Path(__file__).parents[2]
+APP = "tests.processes.tasks:app"
+
+LEASE, SWEEP, POLL = 5.0, 2.0, 1.0
+BOUND = LEASE + 2 * SWEEP + POLL
+"""R, with these settings."""
+
+PATIENCE = 30.0
+"""Seconds for what has no bound of its own, such as starting an interpreter."""
+
+
+class Boss:
+    """One running supervisor with its children; `pid` is its process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], deaths: dict[int, float]) -> None:
+        self.process = process
+        self._deaths = deaths
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def children(self) -> list[int]:
+        """The pids of its living children."""
+        return [pid for pid in _children_of(self.pid) if "unstuck.engine.child" in _command_of(pid)]
+
+    def kill(self) -> float:
+        """SIGKILL the supervisor alone; answers the moment."""
+        self._note_deaths()
+        self.process.kill()
+        self.process.wait()
+        return boottime()
+
+    def kill_child(self, pid: int) -> float:
+        """SIGKILL one child; answers the moment."""
+        os.kill(pid, signal.SIGKILL)
+        self._deaths[pid] = moment = boottime()
+        return moment
+
+    def freeze(self, pids: Sequence[int]) -> float:
+        """SIGSTOP these processes; answers when all are stopped."""
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        until(lambda: all(_state_of(pid) in "T" for pid in pids), PATIENCE, "processes are stopped")
+        return boottime()
+
+    def thaw(self, pids: Sequence[int]) -> float:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        return boottime()
+
+    def terminate(self) -> float:
+        self.process.terminate()
+        return boottime()
+
+    def wait(self, within: float) -> int:
+        """The exit code, once it has ended; its children have too by then."""
+        pids = self.children()
+        code = self.process.wait(within)
+        for pid in pids:
+            self._deaths.setdefault(pid, boottime())
+        return code
+
+    def _note_deaths(self) -> None:
+        moment = boottime()
+        for pid in self.children():
+            # The kernel kills them after their parent; a little later is the safe side.
+            self._deaths.setdefault(pid, moment)
+
+
+class Crew:
+    """Every worker of one test."""
+
+    def __init__(self, url: str, witness: Witness, folder: Path) -> None:
+        self.url = url
+        self.witness = witness
+        self.folder = folder
+        self.bosses: list[Boss] = []
+        self.deaths: dict[int, float] = {}
+        """When processes were killed, by pid."""
+
+    def command(self, *options: str) -> list[str]:
+        times = ("--lease", f"{LEASE}s", "--sweep", f"{SWEEP}s", "--poll", f"{POLL}s")
+        return [sys.executable, "-m", "unstuck", "--app", APP, "worker", *times, *options]
+
+    def environment(self) -> dict[str, str]:
+        more = {"UNSTUCK_URL": self.url, VARIABLE: str(self.witness.file)}
+        return {**os.environ, **leaks.mark(), **more}
+
+    def start(self, *options: str, prefix: Sequence[str] = ()) -> Boss:
+        """Start a supervisor; it is not waited for."""
+        with (self.folder / f"worker-{len(self.bosses)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [*prefix, *self.command(*options)],
+                cwd=ROOT,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        boss = Boss(process, self.deaths)
+        self.bosses.append(boss)
+        return boss
+
+    def started(self, shelf: Shelf, *options: str, processes: int = 1) -> Boss:
+        """Start a supervisor and wait until all its children are registered."""
+        known = {child.id for child in shelf.children()}
+        boss = self.start("--processes", str(processes), *options)
+        until(
+            lambda: len({child.id for child in shelf.children()} - known) == processes,
+            PATIENCE,
+            "the children of a new supervisor are registered",
+        )
+        return boss
+
+    def logs(self) -> Iterator[str]:
+        for file in sorted(self.folder.glob("worker-*.log")):
+            yield f"--- {file.name}\n{file.read_text(errors='replace')}"
+
+    def end(self) -> None:
+        """Kill whatever still lives, stopped or not; children die with their supervisor."""
+        for boss in self.bosses:
+            family = [boss.pid, *_descendants_of(boss.pid)]
+            if boss.process.poll() is None:
+                boss.process.kill()
+                boss.process.wait()
+            for pid in family:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+            until(
+                lambda family=family: not any(map(is_alive, family)),
+                PATIENCE,
+                "the family of a worker is gone",
+            )
+
+    def account(self, shelf: Shelf, expected: Sequence[UUID]) -> dict[UUID, Job]:
+        """What must be true at the end of every test; answers the jobs."""
+        jobs = shelf.jobs()
+        assert set(jobs) == set(expected), "jobs are lost, or appeared from nowhere"
+        assert not shelf.offenders()
+        assert not doubled_fences(self.witness.starts()), "an attempt started twice"
+        started = {job_id: len(stays) for job_id, stays in self.witness.stays().items()}
+        for job in jobs.values():
+            assert job.is_final, f"job {job.id} is still {job.state}"
+            assert job.verdict_id is not None
+            # Every start but the one that ended the job left a row of its own: no ending is unaccounted for.
+            rows = shelf.run(shelf.store.attempts(job.id)) if started.get(job.id, 0) > 1 else []
+            assert started.get(job.id, 0) <= len(rows) + 1, (
+                f"job {job.id} started oftener than it was recorded"
+            )
+        return jobs
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    return _state_of(pid) not in "ZX"
+
+
+def _state_of(pid: int) -> str:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "X"
+    return text.rpartition(")")[2].split()[0]
+
+
+def _command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _children_of(pid: int) -> list[int]:
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, file.read_text().split())
+    return found
+
+
+def _descendants_of(pid: int) -> list[int]:
+    below = _children_of(pid)
+    return below + [each for child in below for each in _descendants_of(child)]

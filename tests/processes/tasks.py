@@ -1,0 +1,137 @@
+"""The application under test: tasks that behave, and tasks that do what users' code does on a bad day."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from tests.processes.witness import say
+from unstuck import App, current
+
+app = App(os.environ.get("UNSTUCK_URL") or "memory://")
+
+_HOLDING = ctypes.PyDLL(None)
+"""Calls through it keep the interpreter's lock, as many an extension module does."""
+
+
+@app.task
+def nap(seconds: float) -> int:
+    """A plain function that takes a while, asleep in pieces."""
+    say("start")
+    time.sleep(seconds)
+    say("end")
+    return os.getpid()
+
+
+@app.task
+async def doze(seconds: float) -> int:
+    """A coroutine that takes a while."""
+    say("start")
+    await asyncio.sleep(seconds)
+    say("end")
+    return os.getpid()
+
+
+@app.task
+def hold(seconds: float) -> None:
+    """Holds the interpreter in a C call: no other thread of the process runs meanwhile."""
+    say("start")
+    if seconds:
+        _HOLDING.usleep(int(seconds * 1_000_000))
+    say("end")
+
+
+@app.task
+async def block(seconds: float) -> None:
+    """Blocks the loop."""
+    say("start")
+    if seconds:
+        time.sleep(seconds)  # noqa: ASYNC251 - that is what it is for
+    say("end")
+
+
+@app.task
+async def leave_by_exit() -> None:
+    """Ends its whole process without a word."""
+    say("start")
+    await asyncio.sleep(0.5)
+    os._exit(3)
+
+
+@app.task
+def leave_by_kill() -> None:
+    """Kills its whole process."""
+    say("start")
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task
+async def raise_exit() -> None:
+    """Raises what asyncio lets through its loop."""
+    say("start")
+    sys.exit(3)
+
+
+@app.task(isolate=True)
+def alone(seconds: float) -> int:
+    """Runs in a process of its own."""
+    say("start")
+    time.sleep(seconds)
+    say("end")
+    return os.getpid()
+
+
+@app.task(isolate=True)
+def alone_and_killed(leaves_a_child: bool = False) -> None:
+    """Kills the process of its own, with or without a child that holds on to its pipes."""
+    say("start")
+    if leaves_a_child and os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(tries=1)
+def stuck(seconds: float) -> None:
+    """A thread that does not hear that it should stop."""
+    say("start")
+    time.sleep(seconds)
+    say("end")
+
+
+@app.task
+async def clinging(seconds: float) -> None:
+    """A coroutine that swallows its cancellation."""
+    say("start")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            await asyncio.sleep(until - time.monotonic())
+        except asyncio.CancelledError:
+            say("cancelled")
+    say("end")
+
+
+@app.task
+def heedful(seconds: float) -> None:
+    """A plain function that looks whether it should stop."""
+    say("start")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not current().cancelled:
+        time.sleep(0.01)
+    say("end", heeded=current().cancelled)
+
+
+@app.task
+def orphan_maker() -> None:
+    """Leaves a grandchild behind that ends soon, for process 1 to reap."""
+    say("start")
+    script = "import subprocess, sys; subprocess.Popen(['sleep', '0.2'])"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    say("end")
