@@ -1,0 +1,177 @@
+"""`unstuck demo [FOLDER]`: the promise of the project, kept in front of your eyes, on your own files.
+
+One job per file, two supervisors with children, and SIGKILL for one of each while they work. At the end
+every stored result is compared with a plain computation, and every handler start beyond one per job with
+the attempts that the kills are known to have cost. The exit code is 0 only if nothing was lost, doubled
+or wrong, if all repetitions are explained, and if the doctor finds nothing.
+
+It works in a store of its own: a new SQLite file in a temporary folder, or, with `--url`, tables with a
+prefix of their own in that database. However it ends, with Ctrl-C too, its processes are gone and its
+store is removed, unless `--keep` asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from unstuck.demo import files
+from unstuck.demo.clearing import drop_tables
+from unstuck.demo.report import lines_of
+from unstuck.demo.running import Crew, Pace
+from unstuck.demo.showing import Outcome, Showing
+from unstuck.demo.view import view_for
+from unstuck.demo.witness import Witness
+from unstuck.model.errors import BadSetting
+from unstuck.rules.durations import duration_us
+from unstuck.storage.opening import Keeper, open_keeper
+
+FOLDER_PREFIX = "unstuck-demo-"
+PARSER_WARNINGS = ("SyntaxWarning", "DeprecationWarning")
+"""What the parser says of other people's sources is not ours to print."""
+
+
+@click.command(name="demo")
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--url", metavar="URL", help="A store to use, with tables of its own; default a new SQLite file."
+)
+@click.option("--lease", default="5s", show_default=True, help="How long a worker may be silent.")
+@click.option("--keep", is_flag=True, help="Keep the store and the logs, and say where they are.")
+@click.pass_context
+def demo(ctx: click.Context, folder: Path | None, url: str | None, lease: str, keep: bool) -> int:
+    """Real work on real files, with a worker killed on the way.
+
+    One job per file below FOLDER (default: the standard library of the running Python) computes SHA-256,
+    lines and imports, while one worker child and later a whole supervisor are killed with SIGKILL. Exit
+    code 0 only if nothing is lost, doubled or wrong.
+    """
+    began = time.monotonic()
+    pace = Pace(lease=duration_us(lease, "--lease") / 1_000_000)
+    if pace.lease < 3 * pace.poll:
+        raise BadSetting(f"--lease {lease}: shorter than three polls of {pace.poll:g} s")
+    console = Console()
+    taken = files.standard() if folder is None else files.below(folder)
+    if not taken.files:
+        raise BadSetting(f"there is no file below {folder}")
+    console.print(f"{len(taken.files):,} files: {'; '.join(taken.words)}", highlight=False, soft_wrap=True)
+    url = url or getattr(ctx.obj, "override", None)
+    with _interruptible(), _place(url, keep, console) as (keeper, store_url, prefix, home):
+        console.print(f"store: {keeper.url_shown}, tables {prefix}…", highlight=False, soft_wrap=True)
+        outcome = _show(taken, store_url, prefix, home, pace, console)
+        for line in lines_of(outcome, taken, pace, time.monotonic() - began):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return 0 if outcome.is_fine else 1
+
+
+def _show(taken: files.Taken, url: str, prefix: str, home: Path, pace: Pace, console: Console) -> Outcome:
+    witness = Witness(home / "witness.txt")
+    said = {
+        "UNSTUCK_URL": url,
+        "UNSTUCK_DEMO_PREFIX": prefix,
+        "UNSTUCK_DEMO_WITNESS": str(witness.path),
+    }
+    # The same words for us and for the workers: both import the same application.
+    os.environ.update(said)
+    from unstuck.demo.tasks import app, examine
+
+    for category in (SyntaxWarning, DeprecationWarning):
+        warnings.simplefilter("ignore", category)
+    crew = Crew(home, _environment(), pace)
+    with app, view_for(console) as view:
+        try:
+            return Showing(taken.files, app, examine, crew, witness, view, pace).run()
+        finally:
+            crew.close()
+
+
+def _environment() -> dict[str, str]:
+    """What the workers inherit: everything but settings that would change what is shown."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("UNSTUCK_WORKER_")}
+    kept["PYTHONWARNINGS"] = ",".join(f"ignore::{category}" for category in PARSER_WARNINGS)
+    # They run in the demo's folder, so that no module of the current one stands in for another.
+    paths = [os.path.abspath(path) for path in kept.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if paths:
+        kept["PYTHONPATH"] = os.pathsep.join(paths)
+    return kept
+
+
+@contextmanager
+def _place(url: str | None, keep: bool, console: Console) -> Iterator[tuple[Keeper, str, str, Path]]:
+    """A folder and a store with the schema in place; both are gone afterwards unless kept."""
+    home = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX)).resolve()
+    prefix = f"unstuck_demo_{secrets.token_hex(3)}_"
+    keeper: Keeper | None = None
+    try:
+        store_url = f"sqlite:///{home / 'demo.db'}" if url is None else _absolute(url)
+        keeper = open_keeper(store_url, prefix, application="unstuck demo")
+        if keeper.engine == "memory":
+            raise BadSetting("memory:// lives in one process only: the demo kills processes")
+        keeper.migrator.apply()
+        yield keeper, store_url, prefix, home
+    finally:
+        with _undisturbed():
+            if keeper is not None:
+                if url is not None and not keep:
+                    drop_tables(keeper, prefix)
+                    console.print(f"the tables {prefix}… are dropped", highlight=False)
+                keeper.close()
+            if keep:
+                console.print(f"kept: {home}", highlight=False, soft_wrap=True)
+            else:
+                shutil.rmtree(home, ignore_errors=True)
+
+
+def _absolute(url: str) -> str:
+    """The URL with a relative SQLite path resolved here, not where the task's module is."""
+    if not url.startswith("sqlite:"):
+        return url
+    from urllib.parse import quote
+
+    from unstuck.storage.opening import sqlite_path
+
+    return f"sqlite:///{quote(str(sqlite_path(url)))}"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the demo as Ctrl-C does: with everything cleaned up."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signals = [
+        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C does not interrupt the cleaning."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        for number, handler in before.items():
+            signal.signal(number, handler)
