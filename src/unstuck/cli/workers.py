@@ -1,0 +1,116 @@
+"""`unstuck workers`: who works, who is late, and asking them to take nothing new or to leave.
+
+What is asked is written to the worker's row, where its next claim and its next look read it; nothing is
+signalled, so it works from any machine. Naming a supervisor means its children as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import click
+
+from unstuck.cli.place import Place, pass_place
+from unstuck.cli.records import plain, status_of, worker_record
+from unstuck.cli.refusing import FINE, NOT_FINE
+from unstuck.cli.showing import moment, note, print_json, print_table, say
+from unstuck.model.errors import BadArguments
+from unstuck.model.worker import Worker
+from unstuck.rules.durations import words_of
+
+
+@click.group(name="workers")
+def workers() -> None:
+    """List workers, and ask them to take nothing new or to leave."""
+
+
+@workers.command(name="list")
+@click.option("--all", "include_ended", is_flag=True, help="Also those that have ended.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_place
+def list_(place: Place, include_ended: bool, as_json: bool) -> None:
+    """List the workers, and the notices that stand."""
+    store = place.store
+    found, notices = place.run(store.workers(include_ended)), place.run(store.notices())
+    if as_json:
+        print_json({"workers": [worker_record(worker) for worker in found], "notices": plain(notices)})
+        return
+    columns = ("id", "kind", "host", "pid", "status", "lease left", "queues", "running", "free", "late", "started", "reason")
+    print_table(columns, [_row(worker) for worker in found], "no worker is running")
+    for one in notices:
+        say(f"notice since {moment(one.since)}: {one.sentence}")
+
+
+@workers.command()
+@click.argument("ids", nargs=-1)
+@click.option("--all", "everybody", is_flag=True, help="Every living worker.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_place
+def quiet(place: Place, ids: tuple[str, ...], everybody: bool, as_json: bool) -> int:
+    """Let workers finish what they run and claim nothing more."""
+    return _drain(place, ids, everybody, as_json)
+
+
+@workers.command()
+@click.argument("ids", nargs=-1)
+@click.option("--all", "everybody", is_flag=True, help="Every living worker.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_place
+def stop(place: Place, ids: tuple[str, ...], everybody: bool, as_json: bool) -> int:
+    """Let workers finish what they run, within their grace, and leave."""
+    return _drain(place, ids, everybody, as_json)
+
+
+def _drain(place: Place, ids: tuple[str, ...], everybody: bool, as_json: bool) -> int:
+    if not ids and not everybody:
+        raise BadArguments("say which workers: ids from unstuck workers list, or --all")
+    store = place.store
+    living = [worker for worker in place.run(store.workers()) if worker.ended_at is None]
+    meant, unknown = (living, []) if everybody else _named(ids, living)
+    # A supervisor first: it must know before its children leave, or it would replace them.
+    meant = sorted(meant, key=lambda worker: worker.kind != "supervisor")
+    drained = [worker for worker in meant if place.run(store.drain(worker.id))]
+    if as_json:
+        print_json({"draining": [str(worker.id) for worker in drained], "not_found": unknown})
+    else:
+        for worker in drained:
+            say(f"{worker.id}: {worker.kind}, process {worker.pid} on {worker.host}, claims nothing more")
+        if not drained:
+            say("no worker is running")
+    for text in unknown:
+        note(f"unstuck: there is no living worker {text!r}")
+    return NOT_FINE if unknown else FINE
+
+
+def _named(ids: Sequence[str], living: Sequence[Worker]) -> tuple[list[Worker], list[str]]:
+    """The workers whose ids these are, the children of supervisors among them, and what names nobody."""
+    meant: dict[UUID, Worker] = {}
+    unknown: list[str] = []
+    for text in ids:
+        found = [worker for worker in living if text.strip().lower() == str(worker.id)]
+        if not found:
+            unknown.append(text)
+        for one in found:
+            meant[one.id] = one
+            meant.update({child.id: child for child in living if child.supervisor_id == one.id})
+    return list(meant.values()), unknown
+
+
+def _row(worker: Worker) -> tuple[object, ...]:
+    left = "" if worker.ended_at or worker.lease_left_us is None else words_of(worker.lease_left_us)
+    is_supervisor = worker.kind == "supervisor"
+    return (
+        worker.id,
+        worker.kind,
+        worker.host,
+        worker.pid,
+        status_of(worker),
+        left,
+        ", ".join(worker.queues),
+        "" if is_supervisor else worker.running,
+        "" if is_supervisor else worker.report.get("free", ""),
+        worker.late_endings or "",
+        moment(worker.started_at),
+        worker.reason,
+    )
