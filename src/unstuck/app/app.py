@@ -149,6 +149,10 @@ class App:
         def register(function: Callable[..., Any]) -> Task[..., Any, Any]:
             check_function(function)
             called = name_of(function, main_name()) if name is None else name
+            try:
+                said.job("task", "{}", self._client.draw)
+            except BadArguments as wrong:
+                raise BadTask(f"task {called}: {wrong}") from None
             task: Task[..., Any, Any] = Task(
                 self._client,
                 function,

@@ -26,6 +26,13 @@ from unstuck.rules.admitting import PAYLOAD_BYTES_MAX
 _WHERE = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")
 
 
+_STRAY = re.compile(r"unexpected keyword argument '(\w+)'")
+
+OPTIONS = frozenset(
+    "queue priority delay at expires timeout tries backoff labels id tx then keep".split()
+)
+
+
 class Arguments:
     """What a function takes, checked in both directions. Raises BadTask where it cannot be stored."""
 
@@ -63,7 +70,7 @@ class Arguments:
         try:
             given = self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise BadArguments(f"{self._name}: {error}") from None
+            raise BadArguments(f"{self._name}: {error}{_advice(str(error))}") from None
         for name, value in given.items():
             self._check(name, value)
         try:
@@ -206,6 +213,12 @@ def _walk(info: Any, seen: set[int] | None = None) -> Iterator[Any]:
         for name in info.__struct_fields__:
             if name not in ("default", "default_factory", "cls"):
                 yield from _walk(getattr(info, name), seen)
+
+
+def _advice(message: str) -> str:
+    """A word more where an option was given among the arguments."""
+    stray = _STRAY.search(message)
+    return f"; an option goes before: using({stray[1]}=…).enqueue(…)" if stray and stray[1] in OPTIONS else ""
 
 
 def _name_of(kind: Any) -> str:

@@ -5,8 +5,8 @@ their answers; `perform` and `aperform` fulfil them, blocking or awaiting. A pla
 not: between two plans the world may move, so each command reads again where that matters.
 
 An enqueue whose answer was lost is repeated with the same id for about five seconds, so the caller learns
-either that the job is there or that the store is gone. Nothing else is repeated: a cancel or a read that
-fails may simply be asked again.
+either that the job is there or that the store is gone. Who waits for a result is as patient with a store
+that restarts. Nothing else is repeated: a cancel or a read that fails may simply be asked again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-ENQUEUE_SECONDS = 5.0
+PATIENCE_SECONDS = 5.0
+"""How long a store may be away before the caller is told."""
+
 FIRST_PAUSE_SECONDS = 0.05
 WAIT_FIRST_SECONDS = 0.02
 WAIT_LAST_SECONDS = 1.0
@@ -107,7 +109,7 @@ def enqueue(
     store: Store, jobs: Sequence[NewJob], watch: QueueWatch, clock: Callable[[], float] = time.monotonic
 ) -> Command[list[Inserted]]:
     """Insert jobs, all or none, and wake whoever can run them now."""
-    end, pause = clock() + ENQUEUE_SECONDS, FIRST_PAUSE_SECONDS
+    end, pause = clock() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
     while True:
         try:
             answers: list[Inserted] = yield store.insert(jobs)
@@ -117,7 +119,7 @@ def enqueue(
             if clock() + pause >= end:
                 raise
             yield Pause(pause)
-            pause *= 2
+            pause = min(pause * 2, WAIT_LAST_SECONDS)
     queues = due_queues(jobs)
     if queues:
         yield Hint(queues)
@@ -156,16 +158,22 @@ def wait(
     The pause between two looks is a tenth of the time waited so far, 20 ms to 1 s: an answer is late by
     a tenth at most, and who waits an hour asks once a second.
     """
-    begin = clock()
+    begin = answered = clock()
+    state = "not known: the store does not answer"
     while True:
-        job = yield from get(store, job_id)
-        if job.is_final:
-            return job
+        try:
+            job = yield from get(store, job_id)
+            answered, state = clock(), f"{job.state}"
+            if job.is_final:
+                return job
+        except StoreUnavailable:
+            if clock() - answered >= PATIENCE_SECONDS:
+                raise
         waited = clock() - begin
         pause = min(max(waited / 10, WAIT_FIRST_SECONDS), WAIT_LAST_SECONDS)
         if timeout is not None:
             if waited >= timeout:
-                raise TimeoutError(f"job {job_id} ({job.task}) has not ended within {timeout:g} s: it is {job.state}")
+                raise TimeoutError(f"job {job_id} has not ended within {timeout:g} s: it is {state}")
             pause = min(pause, timeout - waited)
         yield Pause(pause)
 

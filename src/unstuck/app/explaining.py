@@ -33,7 +33,7 @@ def explained(job: Job, survey: Survey) -> str:
         case State.SCHEDULED:
             return _scheduled(job, survey)
         case State.WAITING:
-            why = "no living worker knows its task" if job.reason is Reason.NO_HANDLER else _reason(job)
+            why = "no live worker knows its task" if job.reason is Reason.NO_HANDLER else _reason(job)
             return f"It waits ({why}) and is looked at again {_until(job.wake_at, survey)}."
         case State.READY:
             return _ready(job, survey)
@@ -87,9 +87,9 @@ def _ready(job: Job, survey: Survey) -> str:
     if head is not None and head.is_paused:
         return f"{ready}, but the queue {job.queue!r} is paused: unstuck queues resume {job.queue}."
     if job.queue not in served(survey):
-        return f"{ready}, but no living worker serves the queue {job.queue!r}: unstuck worker -q {job.queue}."
+        return f"{ready}, but no live worker serves the queue {job.queue!r}: unstuck worker -q {job.queue}."
     if job.task not in survey.known_tasks:
-        return f"{ready}, but no living worker knows the task {job.task!r}: deploy it, or name it as an alias."
+        return f"{ready}, but no live worker knows the task {job.task!r}: deploy it, or name it as an alias."
     waited = survey.now_us - (due - _EPOCH) // timedelta(microseconds=1)
     since = f" for {words_of(waited)}" if waited > 0 else ""
     return f"{ready}{since} and waits its turn in the queue {job.queue!r}."

@@ -99,7 +99,7 @@ class Bound(Generic[P, RCo]):
         keep: Duration | Keep | None = None,
     ) -> Bound[P, RCo]:
         """Further options laid over these; see `Task.using`."""
-        if backoff is not None and (backoff.never or backoff.only):
+        if isinstance(backoff, Backoff) and (backoff.never or backoff.only):
             raise BadArguments("backoff: never= and only= belong to @app.task, exceptions do not travel with a job")
         more = options.parse(
             queue=queue,
