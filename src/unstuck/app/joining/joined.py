@@ -129,7 +129,7 @@ class BlockingJoined(Joined):
         if not where.is_proved:
             meta = where.keeper.store.meta
             found = run_inside(self, meta()) if self.send(where.sight) else {}
-            where.note(found.get("instance_id"), where.keeper.run(meta())["instance_id"])
+            where.note(found.get("instance"), where.keeper.run(meta())["instance"])
         return run_inside(self, plan)
 
 
@@ -161,7 +161,7 @@ class AsyncJoined(Joined):
         if not where.is_proved:
             meta = where.keeper.store.meta
             found = await run_inside_async(self, meta()) if await self.asend(where.sight) else {}
-            where.note(found.get("instance_id"), (await where.keeper.arun(meta()))["instance_id"])
+            where.note(found.get("instance"), (await where.keeper.arun(meta()))["instance"])
         return await run_inside_async(self, plan)
 
 
