@@ -8,6 +8,8 @@ VENV = .venv
 BIN = $(VENV)/bin
 PYTHON =
 WORKERS = 2
+FOLDER =
+URL =
 ARGS =
 SEEDS =
 SEED =
@@ -21,7 +23,7 @@ SECOND_GROUP = -m "processes or timing"
 .PHONY: help demo test lint format types layers unit conformance simulate processes docs-check clean
 
 help:
-	@echo "make demo         the main job on real files; ARGS='FOLDER --url …' passes options"
+	@echo "make demo         the main job on real files; FOLDER=… takes others, URL=postgresql://… another store"
 	@echo "make test         everything below, as the gate runs it"
 	@echo "make lint         ruff: rules and format         (make format repairs both)"
 	@echo "make types        mypy --strict, pyright strict, and the file of typed examples"
@@ -58,7 +60,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@touch $(VENV)/.core $@
 
 demo: $(VENV)/.core
-	$(BIN)/unstuck demo $(ARGS)
+	@$(BIN)/unstuck demo $(if $(FOLDER),'$(FOLDER)') $(if $(URL),--url '$(URL)') $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests

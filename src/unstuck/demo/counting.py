@@ -187,7 +187,7 @@ def _recovery(
     # An ending that was under way when its process died may have counted: then nothing had to run again.
     hit |= {key for key in kill.owned if key[0] not in ended or ended[key[0]].fence > key[1]}
     again: dict[AttemptKey, float] = {}
-    fences = {job_id: fence for job_id, fence in hit}
+    fences = dict(hit)
     for start in starts:
         fence = fences.get(start.job_id)
         if fence is not None and start.fence > fence:

@@ -76,8 +76,8 @@ def standard() -> Taken:
     taken.add(_walk(library, without=(COMPILED, *INSTALLED)), f"the standard library, {library}")
     more = _walk(installed, without=(COMPILED,))
     taken.add(islice(more, max(0, ENOUGH - len(taken.files))), f"site-packages, {installed}")
-    compiled = chain(_walk(library, without=INSTALLED), _walk(installed))
-    compiled = (file for file in compiled if COMPILED in Path(file.path).parts)
+    everything = chain(_walk(library, without=INSTALLED), _walk(installed))
+    compiled = (file for file in everything if COMPILED in Path(file.path).parts)
     taken.add(islice(compiled, max(0, ENOUGH - len(taken.files))), "what Python has compiled of these")
     return taken
 

@@ -38,7 +38,8 @@ def children_of(supervisor: Supervisor, workers: Sequence[Worker]) -> list[Worke
     if row is None:
         return []
     rows = [one for one in workers if one.supervisor_id == row.id and one.ended_at is None]
-    return [one for one in rows if (seen := glance(one.pid)) is not None and seen.parent == supervisor.pid]
+    seen = {one.id: glance(one.pid) for one in rows}
+    return [one for one in rows if (at := seen[one.id]) and at.is_running and at.parent == supervisor.pid]
 
 
 def kill_child(

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _place(url: str | None, keep: bool, console: Console) -> Iterator[tuple[Keeper, str, str, Path]]:
+def _place(url: str | None, keep: bool, console: Console) -> Generator[tuple[Keeper, str, str, Path]]:
     """A folder and a store with the schema in place; both are gone afterwards unless kept."""
     home = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX)).resolve()
     prefix = f"unstuck_demo_{secrets.token_hex(3)}_"
@@ -147,7 +147,7 @@ def _absolute(url: str) -> str:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible() -> Generator[None]:
     """SIGTERM and SIGHUP end the demo as Ctrl-C does: with everything cleaned up."""
 
     def interrupt(number: int, frame: Any) -> None:
@@ -165,7 +165,7 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def _undisturbed() -> Generator[None]:
     """A second Ctrl-C does not interrupt the cleaning."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
