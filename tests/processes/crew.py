@@ -32,9 +32,8 @@ PATIENCE = 30.0
 class Boss:
     """One running supervisor with its children; `pid` is its process."""
 
-    def __init__(self, process: subprocess.Popen[bytes], deaths: dict[int, float]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
-        self._deaths = deaths
 
     @property
     def pid(self) -> int:
@@ -46,7 +45,6 @@ class Boss:
 
     def kill(self) -> float:
         """SIGKILL the supervisor alone; answers the moment."""
-        self._note_deaths()
         self.process.kill()
         self.process.wait()
         return boottime()
@@ -54,8 +52,7 @@ class Boss:
     def kill_child(self, pid: int) -> float:
         """SIGKILL one child; answers the moment."""
         os.kill(pid, signal.SIGKILL)
-        self._deaths[pid] = moment = boottime()
-        return moment
+        return boottime()
 
     def freeze(self, pids: Sequence[int]) -> float:
         """SIGSTOP these processes; answers when all are stopped."""
@@ -74,18 +71,8 @@ class Boss:
         return boottime()
 
     def wait(self, within: float) -> int:
-        """The exit code, once it has ended; its children have too by then."""
-        pids = self.children()
-        code = self.process.wait(within)
-        for pid in pids:
-            self._deaths.setdefault(pid, boottime())
-        return code
-
-    def _note_deaths(self) -> None:
-        moment = boottime()
-        for pid in self.children():
-            # The kernel kills them after their parent; a little later is the safe side.
-            self._deaths.setdefault(pid, moment)
+        """The exit code, once it has ended."""
+        return self.process.wait(within)
 
 
 class Crew:
@@ -96,8 +83,6 @@ class Crew:
         self.witness = witness
         self.folder = folder
         self.bosses: list[Boss] = []
-        self.deaths: dict[int, float] = {}
-        """When processes were killed, by pid."""
 
     def command(self, *options: str) -> list[str]:
         times = ("--lease", f"{LEASE}s", "--sweep", f"{SWEEP}s", "--poll", f"{POLL}s")
@@ -119,7 +104,7 @@ class Crew:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        boss = Boss(process, self.deaths)
+        boss = Boss(process)
         self.bosses.append(boss)
         return boss
 

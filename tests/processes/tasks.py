@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 from tests.processes.witness import say
-from unstuck import App, current
+from unstuck import App
+from unstuck.engine.env import boottime
 
 app = App(os.environ.get("UNSTUCK_URL") or "memory://")
 
@@ -19,11 +21,18 @@ _HOLDING = ctypes.PyDLL(None)
 """Calls through it keep the interpreter's lock, as many an extension module does."""
 
 
+TICK = 0.1
+"""How often a handler that takes a while says that it is still at work."""
+
+
 @app.task
 def nap(seconds: float) -> int:
-    """A plain function that takes a while, asleep in pieces."""
+    """A plain function that takes a while and never looks whether it should stop."""
     say("start")
-    time.sleep(seconds)
+    until = boottime() + seconds
+    while (left := until - boottime()) > 0:
+        time.sleep(min(left, TICK))
+        say("tick")
     say("end")
     return os.getpid()
 
@@ -32,7 +41,10 @@ def nap(seconds: float) -> int:
 async def doze(seconds: float) -> int:
     """A coroutine that takes a while."""
     say("start")
-    await asyncio.sleep(seconds)
+    until = boottime() + seconds
+    while (left := until - boottime()) > 0:
+        await asyncio.sleep(min(left, TICK))
+        say("tick")
     say("end")
     return os.getpid()
 
@@ -97,35 +109,16 @@ def alone_and_killed(leaves_a_child: bool = False) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@app.task(tries=1)
-def stuck(seconds: float) -> None:
-    """A thread that does not hear that it should stop."""
-    say("start")
-    time.sleep(seconds)
-    say("end")
-
-
 @app.task
-async def clinging(seconds: float) -> None:
+async def cling(seconds: float) -> None:
     """A coroutine that swallows its cancellation."""
     say("start")
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            await asyncio.sleep(until - time.monotonic())
-        except asyncio.CancelledError:
-            say("cancelled")
+    until = boottime() + seconds
+    while (left := until - boottime()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(min(left, TICK))
+        say("tick")
     say("end")
-
-
-@app.task
-def heedful(seconds: float) -> None:
-    """A plain function that looks whether it should stop."""
-    say("start")
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and not current().cancelled:
-        time.sleep(0.01)
-    say("end", heeded=current().cancelled)
 
 
 @app.task

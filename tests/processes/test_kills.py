@@ -29,7 +29,7 @@ def test_the_jobs_of_a_killed_child_run_in_another(crew: Crew, shelf: Shelf, wit
         assert job.state is State.SUCCEEDED
         assert job.losses + job.crashes == (job.id in lost)
         assert job.crashes == (lost == {job.id})
-    assert not witness.overlaps(crew.deaths)
+    assert not witness.overlaps()
 
 
 def test_the_jobs_of_the_only_child_run_in_the_next(crew: Crew, shelf: Shelf, witness: Witness) -> None:
@@ -69,4 +69,4 @@ def test_a_killed_supervisor_takes_its_children_along(crew: Crew, shelf: Shelf, 
     for found in shelf.jobs().values():
         assert (found.state, found.losses, found.crashes) == (State.RUNNING, 1, 0)
     assert {found.id for found in shelf.jobs().values()} == set(jobs)
-    assert not witness.overlaps(crew.deaths)
+    assert not witness.overlaps()

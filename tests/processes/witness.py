@@ -101,18 +101,16 @@ class Witness:
             found[start.job].append(Stay(start, ends.get((start.job, start.fence))))
         return found
 
-    def overlaps(self, deaths: Mapping[int, float]) -> list[tuple[Word, Word]]:
-        """Starts of a job at a moment when its attempt before was still at work, with that attempt.
-
-        An attempt that never said its end worked until its process was killed (`deaths`: pid to moment);
-        where that is not known it killed its process itself, at once.
-        """
+    def overlaps(self) -> list[tuple[Word, Word]]:
+        """(start, word): an attempt started, and one before it of the same job said something afterwards."""
+        latest: dict[UUID, Word] = {}
         found: list[tuple[Word, Word]] = []
-        for stays in self.stays().values():
-            for before, after in zip(stays, stays[1:], strict=False):
-                until = before.end.at if before.end else deaths.get(before.start.pid, before.start.at)
-                if after.start.at < until:
-                    found.append((before.start, after.start))
+        for word in sorted(self.words(), key=lambda word: word.at):
+            last = latest.get(word.job)
+            if last is not None and word.fence < last.fence:
+                found.append((last, word))
+            elif word.what == "start":
+                latest[word.job] = word
         return found
 
 

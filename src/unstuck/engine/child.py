@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+from typing import NoReturn
 from uuid import UUID
 
 import msgspec
@@ -23,7 +24,7 @@ from unstuck.engine.framing import die_with_parent, read_frame
 from unstuck.engine.handler import Application
 from unstuck.engine.importing import load_application
 from unstuck.engine.page import Page
-from unstuck.engine.worker import Worker
+from unstuck.engine.worker import Left, Worker
 from unstuck.model.errors import BadSetting, StoreError
 from unstuck.rules.settings import Settings
 
@@ -66,13 +67,11 @@ def main() -> None:
         os._exit(CANNOT_START)
     if order.url is not None:
         application.use_url(order.url)
-    code = asyncio.run(_work(order, application, page))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    asyncio.run(_work(order, application, page))
 
 
-async def _work(order: ChildOrder, application: Application, page: Page) -> int:
+async def _work(order: ChildOrder, application: Application, page: Page) -> None:
+    """Work, and end the process from inside: a closing loop would wait for coroutines that do not stop."""
     keeper = application.keeper
     lanes = {name: keeper.lane(name) for name in ("claim", "settle", "fence")}
     ear = keeper.ear()
@@ -97,11 +96,17 @@ async def _work(order: ChildOrder, application: Application, page: Page) -> int:
             break
         except StoreError as error:
             if page.drain_level:
-                return 0
+                page.leave()
+                _exit(Left.CLEAN)
             log.warning("cannot register yet (%s)", error)
             await asyncio.sleep(order.settings.poll)
-    left = await worker.run()
-    return left.value
+    _exit(await worker.run())
+
+
+def _exit(left: Left) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(left.value)
 
 
 def _die_with_pipe() -> None:

@@ -286,9 +286,11 @@ class Executor:
             self._shift.settings.timeout_grace,
             run.why,
         )
+        self._shift.page.ask_replacement()
+        if run.stop is Stop.HAND_BACK:
+            return  # it is still at work: only who has ended this process may give it to somebody else
         if run.kind is Kind.PLAIN:
             self._pool.abandon()
-        self._shift.page.ask_replacement()
         self._conclude(run, self._stopped(run))
 
     def put_off(self, job: ClaimedJob) -> None:
