@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.conformance.grounds import SqliteGround
 from tests.conformance.trying import Clock, Ground, Trial
 from unstuck.storage.memory.keeper import MemoryKeeper
 from unstuck.storage.memory.tables import MemoryTables
@@ -37,7 +38,10 @@ class MemoryGround(Ground):
         pass
 
 
-KEEPERS: dict[str, Callable[[pytest.FixtureRequest], Ground]] = {"memory": MemoryGround}
+KEEPERS: dict[str, Callable[[pytest.FixtureRequest], Ground]] = {
+    "memory": MemoryGround,
+    "sqlite": SqliteGround,
+}
 
 
 @pytest.fixture(params=COLOURS)
