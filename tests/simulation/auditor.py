@@ -171,10 +171,11 @@ class Auditor:
         for each in settled:
             verdict, answer = each.verdict, str(each.answer)
             self.counts[answer] += 1
-            is_recorded = verdict.id in self._recorded
-            if is_recorded is (answer == "refused"):
-                found = "is on the row" if is_recorded else "was never on the row"
-                self._find("honest answers", f"an ending is answered {answer} but {found}", verdict.job_id)
+            row = self._rows.get(verdict.job_id)
+            if answer != "refused" and verdict.id not in self._recorded:
+                self._find("honest answers", f"was answered {answer}, was never recorded", verdict.job_id)
+            if answer == "refused" and row is not None and row.verdict_id == verdict.id:
+                self._find("honest answers", "was answered refused, stands on the row", verdict.job_id)
             worker = self._workers.get(verdict.worker_id)
             is_own = worker is not None and worker.ended_at is None
             if answer == "refused" and str(verdict.source) == "running" and is_own:
@@ -200,6 +201,12 @@ class Auditor:
         self.stalled(0.0)
 
     # When the storm is over
+
+    def healed(self) -> None:
+        """The weather has let go of everybody."""
+        now = self._world.loop.now
+        self._stalls = [(start, min(end, now)) for start, end in self._stalls]
+        self._trouble = {process: min(until, now) for process, until in self._trouble.items()}
 
     def nobody_held_by_the_dead(self) -> None:
         """R has passed since the storm: what dead processes owned must have been taken from them."""

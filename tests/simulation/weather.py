@@ -149,7 +149,7 @@ class Weather:
             living = world.living()
             if process is None and living:
                 process = dice.choice(living)
-            if process is None or process.is_dead or process.is_held:
+            if process not in living or process is None or process.is_held:
                 return
         if kind == "kill":
             assert process is not None

@@ -334,6 +334,7 @@ class World:
         self.tell("weather", "the storm is over")
         self.is_healed = True
         self.server.stalled_until = self.server.down_until = 0.0
+        self.auditor.healed()
         for process in self.living():
             if process.is_held:
                 self._go_on(process, self.loop.now, False)

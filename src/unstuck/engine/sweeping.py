@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -45,23 +45,34 @@ CLEAN_ENDS = ("stopped", "withdrawn")
 class Sweeping:
     """The sweeping loop of a supervisor or of a worker alone; any number may run at once."""
 
-    def __init__(self, store: Store, lane: Lane, settings: Settings, env: Env, steadiness: Steadiness):
+    def __init__(
+        self,
+        store: Store,
+        lane: Lane,
+        settings: Settings,
+        env: Env,
+        steadiness: Steadiness,
+        saw: Callable[[Survey], None] | None = None,
+    ):
         self._store = store
         self._lane = lane
         self._settings = settings
         self._env = env
         self._steadiness = steadiness
+        self._saw = saw
         self._missing_at = env.now()
         self.recovered = 0
 
     async def round(self) -> float:
         """Sweep once; answers the time to the next sweep."""
         if self._steadiness.is_steady(self._env.now()):
-            for worker in await self._do(self._store.end_lapsed()):
+            for worker in await self._do(self._store.end_lapsed(self._steadiness.seen_us)):
                 log.warning(
                     "worker %s (pid %s on %s) is lost: its lease is over", worker.id, worker.pid, worker.host
                 )
         survey = await self._do(self._store.survey())
+        if self._saw is not None:
+            self._saw(survey)
         await self._rescue(survey)
         await self._expire()
         findings = await self._find_handlers(survey)

@@ -33,6 +33,11 @@ class Steadiness:
         """When the store last answered after more than half a lease of silence, and how long that was."""
         return self._stall
 
+    @property
+    def seen_us(self) -> int:
+        """The store's clock in microseconds, as the last answer carried it; 0 before any."""
+        return 0 if self._last is None else int(self._last[1] * 1_000_000)
+
     def is_steady(self, own: float) -> bool:
         """Whether the last full lease up to `own` was steady."""
         if self._since is None or self._last is None:

@@ -202,10 +202,12 @@ class Store(Protocol):
         """End this worker's row; False where it had ended already. Never undone."""
         ...
 
-    def end_lapsed(self) -> Plan[list[Worker]]:
+    def end_lapsed(self, seen_us: int | None = None) -> Plan[list[Worker]]:
         """End every worker whose lease is over by the store's clock; answers those ended now.
 
-        Also pulls in leases further ahead than their own length.
+        With `seen_us`, a moment of that clock which the caller has seen in an answer, only leases that
+        were over already then: a statement that lay in a stalled store and is applied when everybody's
+        lease is over ends nobody who could renew. Also pulls in leases further ahead than their length.
         """
         ...
 

@@ -80,8 +80,8 @@ class MemoryStore:
     def end_worker(self, worker_id: UUID, reason: str) -> Plan[bool]:
         return _write("end_worker", lambda tables: workers.end_worker(tables, worker_id, reason))
 
-    def end_lapsed(self) -> Plan[list[Worker]]:
-        return _write("end_lapsed", workers.end_lapsed)
+    def end_lapsed(self, seen_us: int | None = None) -> Plan[list[Worker]]:
+        return _write("end_lapsed", lambda tables: workers.end_lapsed(tables, seen_us))
 
     def drain(self, worker_id: UUID) -> Plan[bool]:
         return _write("drain", lambda tables: workers.drain(tables, worker_id))

@@ -75,14 +75,15 @@ def end_worker(tables: MemoryTables, worker_id: UUID, reason: str) -> bool:
     return True
 
 
-def end_lapsed(tables: MemoryTables) -> list[Worker]:
-    """End workers whose lease is over, and pull in leases longer than they may be."""
+def end_lapsed(tables: MemoryTables, seen_us: int | None) -> list[Worker]:
+    """End workers whose lease is over, and was when the caller last looked; pull in leases that are too long."""
     now = moment(tables.clock())
+    over = now if seen_us is None else min(now, moment(seen_us))
     ended: list[Worker] = []
     for worker in tables.living():
         assert worker.lease_until is not None
         longest = now + timedelta(microseconds=worker.lease_us)
-        if worker.lease_until < now:
+        if worker.lease_until < over:
             tables.workers[worker.id] = replace(worker, ended_at=now, reason=LAPSED)
             ended.append(as_read(tables, tables.workers[worker.id]))
         elif worker.lease_until > longest:

@@ -24,6 +24,10 @@ w.queues, w.version, w.report,
 (SELECT count(*) FROM {attempts} AS a WHERE a.worker_id = w.id AND a.late_at IS NOT NULL),
 (SELECT count(*) FROM {jobs} AS r WHERE r.worker_id = w.id)
 
+-- part: lapsed
+-- The lease is over, and was already at the moment of this clock that the caller has seen.
+w.lease_until < {now} AND {micros w.lease_until} < CAST(:seen_us AS bigint)
+
 -- part: matching
 -- A filter: every part of it that is not null narrows.
 j.state {one of :states text}
@@ -108,7 +112,7 @@ WHERE j.{row} {among}
 RETURNING {part claimed}
 
 -- name: settle
--- Record endings, each guarded by fence and source state; a running job that was asked to cancel takes no other end.
+-- Record endings, each guarded by fence and source state, and none twice; who was asked to cancel takes no other end.
 UPDATE {jobs} AS j SET
     state = v.target,
     reason = v.reason,
@@ -138,6 +142,7 @@ WHERE j.id = v.job_id
     AND j.fence = v.job_fence
     AND j.state = v.source
     AND (j.cancel_asked_at IS NULL OR v.is_cancel)
+    AND (j.verdict_id IS NULL OR j.verdict_id <> v.said_id)
 RETURNING id, verdict_id
 
 -- name: judged
@@ -277,11 +282,11 @@ RETURNING id
 -- name: end_lapsed
 -- End workers whose lease is over, and pull in leases that reach further than their own length.
 UPDATE {workers} AS w SET
-    ended_at = CASE WHEN w.lease_until < {now} THEN {now} END,
-    reason = CASE WHEN w.lease_until < {now} THEN :reason ELSE w.reason END,
-    lease_until = CASE WHEN w.lease_until < {now} THEN w.lease_until ELSE {after w.lease_us} END
-WHERE w.ended_at IS NULL AND (w.lease_until < {now} OR w.lease_until > {after w.lease_us})
-RETURNING id, ended_at IS NOT NULL
+    ended_at = CASE WHEN {part lapsed} THEN {now} END,
+    reason = CASE WHEN {part lapsed} THEN :reason ELSE w.reason END,
+    lease_until = CASE WHEN {part lapsed} THEN w.lease_until ELSE {after w.lease_us} END
+WHERE w.ended_at IS NULL AND ({part lapsed} OR w.lease_until > {after w.lease_us})
+RETURNING id, {micros ended_at}
 
 -- name: drain
 -- From this commit on the worker claims nothing; the first moment is kept.

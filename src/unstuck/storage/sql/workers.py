@@ -36,6 +36,9 @@ ORPHANS = block("orphans")
 ORPHANS_OF_NOBODY = block("orphans_of_nobody")
 
 LAPSED = "lapsed"
+
+FAR_US = 2**62
+"""Later than every moment."""
 WOKEN_AT_ONCE = 500
 
 
@@ -150,10 +153,13 @@ def end_worker(worker_id: UUID, reason: str) -> Requests[bool]:
 
 
 @planned(Mode.WRITE)
-def end_lapsed() -> Requests[list[Worker]]:
-    """End workers whose lease is over, and pull in leases longer than they may be."""
-    changed: Rows = yield Statement(END_LAPSED, {"reason": LAPSED})
-    ended = [rows.uuid(row[0]) for row in changed if row[1]]
+def end_lapsed(seen_us: int | None = None) -> Requests[list[Worker]]:
+    """End workers whose lease is over, and was when the caller last looked; pull in leases that are too long."""
+    changed: Rows = yield Statement(
+        END_LAPSED, {"reason": LAPSED, "seen_us": FAR_US if seen_us is None else seen_us}
+    )
+    # Not asked as IS NOT NULL in SQL: SQLite 3.40 answers that wrongly in RETURNING of tables without rowid.
+    ended = [rows.uuid(row[0]) for row in changed if row[1] is not None]
     if ended:
         raise ContinueWith(_by_id(ended))
     return []
