@@ -13,7 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from unstuck import App, Backoff, BadArguments, BadSetting, BadTask, BadTransaction, IdConflict, JobNotFound, Keep
+from unstuck import (
+    App,
+    Backoff,
+    BadArguments,
+    BadSetting,
+    BadTask,
+    BadTransaction,
+    IdConflict,
+    JobNotFound,
+    Keep,
+)
 
 app = App("memory://")
 
@@ -62,18 +72,38 @@ ARGUMENTS: list[tuple[str, Callable[[], Any], str]] = [
     ("option", lambda: send.enqueue(1, delay=2), "an option goes before: using(delay=…).enqueue(…)"),
     ("wrong type", lambda: send.enqueue("seven"), "parameter 'user_id': expected int, got str"),
     ("bool for int", lambda: send.enqueue(True), "parameter 'user_id': expected int, got bool"),
-    ("uuid for str", lambda: send.enqueue(1, uuid.UUID(int=1)), "parameter 'note' is a UUID and would arrive as text"),
+    (
+        "uuid for str",
+        lambda: send.enqueue(1, uuid.UUID(int=1)),
+        "parameter 'note' is a UUID and would arrive as text",
+    ),
     ("inside", lambda: send.enqueue(1, order=Order([Line("x")])), "parameter 'order.lines[0].price': "),
     ("NaN", lambda: send.enqueue(1, share=float("nan")), "parameter 'share' is nan, which JSON cannot say"),
     ("infinity", lambda: send.enqueue(1, share=float("-inf")), "parameter 'share' is -inf"),
     ("NaN inside", lambda: loose.enqueue({"a": [1.0, float("nan")]}), "parameter \"thing['a'][1]\" is nan"),
-    ("Decimal NaN", lambda: send.enqueue(1, order=Order([Line(Decimal("NaN"))])), "'order.lines[0].price' is NaN"),
+    (
+        "Decimal NaN",
+        lambda: send.enqueue(1, order=Order([Line(Decimal("NaN"))])),
+        "'order.lines[0].price' is NaN",
+    ),
     ("NUL", lambda: send.enqueue(1, "a\0b"), "parameter 'note' holds a NUL character"),
     ("NUL in a key", lambda: loose.enqueue({"a\0": 1}), "holds a NUL character"),
     ("surrogate", lambda: send.enqueue(1, "a\ud800"), "parameter 'note' holds a lone surrogate"),
-    ("naive", lambda: send.enqueue(1, order=Order([Line(Decimal(1), datetime(2026, 1, 1))])), "'order.lines[0].at' is a naive"),
-    ("naive, loose", lambda: loose.enqueue([datetime(2026, 1, 1)]), "parameter 'thing[0]' is a naive datetime"),
-    ("aware, loose", lambda: loose.enqueue(datetime.now(UTC)), "parameter 'thing' is a datetime and would arrive as text"),
+    (
+        "naive",
+        lambda: send.enqueue(1, order=Order([Line(Decimal(1), datetime(2026, 1, 1))])),
+        "'order.lines[0].at' is a naive",
+    ),
+    (
+        "naive, loose",
+        lambda: loose.enqueue([datetime(2026, 1, 1)]),
+        "parameter 'thing[0]' is a naive datetime",
+    ),
+    (
+        "aware, loose",
+        lambda: loose.enqueue(datetime.now(UTC)),
+        "parameter 'thing' is a datetime and would arrive as text",
+    ),
     ("naive text", lambda: moment.enqueue("2026-01-01T00:00:00"), "parameter 'at' is a naive datetime"),
     ("deep", lambda: loose.enqueue(nested(65)), "is nested more than 64 deep"),
     ("cyclic", lambda: loose.enqueue(cyclic()), "is nested more than 64 deep"),
@@ -89,7 +119,11 @@ OPTIONS: list[tuple[str, Callable[[], Any], str]] = [
     ("delay, negative", lambda: send.using(delay=-1), "delay=-1 is negative"),
     ("delay, NaN", lambda: send.using(delay=float("nan")), "delay=nan is not a duration"),
     ("delay, bool", lambda: send.using(delay=True), "delay=True is not a duration"),
-    ("delay, years", lambda: send.using(delay=timedelta(days=9999)).spec(1), "delay must be between 0 and ten years"),
+    (
+        "delay, years",
+        lambda: send.using(delay=timedelta(days=9999)).spec(1),
+        "delay must be between 0 and ten years",
+    ),
     ("at, naive", lambda: send.using(at=datetime(2026, 1, 1)), "at=2026-01-01T00:00:00 is a naive datetime"),
     ("at, text", lambda: send.using(at="tomorrow"), "at='tomorrow' must be a datetime"),  # type: ignore[arg-type]
     ("at and delay", lambda: send.using(at=datetime.now(UTC), delay=1), "delay= and at= exclude each other"),
@@ -107,8 +141,16 @@ OPTIONS: list[tuple[str, Callable[[], Any], str]] = [
     ("id", lambda: send.using(id=7), "id=7 must be a UUID or a text"),  # type: ignore[arg-type]
     ("empty id", lambda: send.using(id=""), "id= must have 1 to 1024 characters"),
     ("then", lambda: send.using(then=[send]), "must be a spec: then=other.spec(…)"),  # type: ignore[list-item]
-    ("large then", lambda: send.using(then=[send.spec(1, "x" * 200_000)] * 2).spec(1), "then= carries 390 KiB"),
-    ("many then", lambda: send.using(then=[send.spec(1)] * 101).spec(1), "then= carries 101 jobs, more than 100"),
+    (
+        "large then",
+        lambda: send.using(then=[send.spec(1, "x" * 200_000)] * 2).spec(1),
+        "then= carries 390 KiB",
+    ),
+    (
+        "many then",
+        lambda: send.using(then=[send.spec(1)] * 101).spec(1),
+        "then= carries 101 jobs, more than 100",
+    ),
     ("spec with tx", lambda: send.using(tx=object()).spec(1), "a spec cannot carry tx="),
     ("no spec", lambda: app.enqueue_many([7]), "7 is not a spec"),  # type: ignore[list-item]
     ("state", lambda: app.jobs(state="done"), "state='done' is not a state"),
@@ -164,9 +206,21 @@ TASKS: list[tuple[str, Callable[[], Any], str]] = [
     ("*args", lambda: named()(star), "*names cannot be stored by name; take a list instead"),
     ("**kwargs", lambda: named()(stars), "**names cannot be checked; take a dict instead"),
     ("positional only", lambda: named()(only_by_place), "parameter 'a' is positional-only"),
-    ("unresolved", lambda: named()(odd), "an annotation cannot be resolved (name 'threading_lock' is not defined)"),
-    ("callable", lambda: named()(callback), "parameter 'a' is annotated with Callable, which JSON cannot become"),
-    ("class inside", lambda: named()(custom), "parameter 'a' is annotated with Plain, which JSON cannot become"),
+    (
+        "unresolved",
+        lambda: named()(odd),
+        "an annotation cannot be resolved (name 'threading_lock' is not defined)",
+    ),
+    (
+        "callable",
+        lambda: named()(callback),
+        "parameter 'a' is annotated with Callable, which JSON cannot become",
+    ),
+    (
+        "class inside",
+        lambda: named()(custom),
+        "parameter 'a' is annotated with Plain, which JSON cannot become",
+    ),
     ("union", lambda: named()(union), "the annotation of parameter 'a' cannot be decoded from JSON"),
     ("tries", lambda: named(tries=0), "tries=0 must be a whole number, 1 or more"),
     ("timeout", lambda: named(timeout=0)(star_free), "timeout must be more than 0"),
@@ -255,7 +309,9 @@ def test_same_id_other_job() -> None:
 
 
 def test_no_transaction_in_memory() -> None:
-    assert "memory:// has no transactions" in said_by(BadTransaction, lambda: send.using(tx=object()).enqueue(1))
+    assert "memory:// has no transactions" in said_by(
+        BadTransaction, lambda: send.using(tx=object()).enqueue(1)
+    )
 
 
 def test_values_that_must_pass() -> None:

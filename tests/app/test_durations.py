@@ -37,7 +37,8 @@ def test_written_forms(written: Duration, us: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["", "soon", "5 minutes", "1:30", "-5s", "5s5", "s", "1h 30m", "1e3s", "٣s", -1, True, None, [], b"5s"]
+    "written",
+    ["", "soon", "5 minutes", "1:30", "-5s", "5s5", "s", "1h 30m", "1e3s", "٣s", -1, True, None, [], b"5s"],
 )
 def test_refused(written: object) -> None:
     with pytest.raises(BadSetting, match="lease="):

@@ -97,7 +97,9 @@ def test_every_type_arrives_as_it_was(app: App, hand: Hand) -> None:
     job = task.enqueue(**VALUES)
     arrived = task.decode(job.refresh().args)
     assert arrived == VALUES
-    assert {key: type(value) for key, value in arrived.items()} == {key: type(value) for key, value in VALUES.items()}
+    assert {key: type(value) for key, value in arrived.items()} == {
+        key: type(value) for key, value in VALUES.items()
+    }
     hand.work()
     assert job.result(timeout=5) == Struct([Point(2.0)])
     del app._client.tasks["everything"]
@@ -136,19 +138,29 @@ def test_a_task_is_still_a_function(memory: App) -> None:
 
 
 def test_options_reach_the_row(app: App) -> None:
-    @app.task(name="t", queue="mail", tries=7, backoff=Backoff("5s", 3, "1h", 0), timeout="2m", labels={"a": "1"})
+    @app.task(
+        name="t", queue="mail", tries=7, backoff=Backoff("5s", 3, "1h", 0), timeout="2m", labels={"a": "1"}
+    )
     def t() -> None: ...
 
     job = t.enqueue().refresh()
     assert (job.queue, job.priority, job.timeout_us, job.state) == ("mail", 0, 120 * SECOND_US, State.READY)
-    assert (job.policy.tries, job.policy.backoff_base_us, job.policy.backoff_factor) == (7, 5 * SECOND_US, 3.0)
+    assert (job.policy.tries, job.policy.backoff_base_us, job.policy.backoff_factor) == (
+        7,
+        5 * SECOND_US,
+        3.0,
+    )
     assert (job.policy.backoff_cap_us, job.policy.backoff_jitter) == (3600 * SECOND_US, 0.0)
 
     bound = t.using(queue="other", priority=5, labels={"b": "2"}, timeout=1.5, tries=1, keep=Keep("1d", "2d"))
     job = bound.using(delay="1h", expires="2h").enqueue().refresh()
     assert (job.queue, job.priority, job.timeout_us) == ("other", 5, 1_500_000)
     assert dict(job.labels) == {"a": "1", "b": "2"}
-    assert (job.policy.tries, job.policy.keep_succeeded_us, job.policy.keep_other_us) == (1, DAY_US, 2 * DAY_US)
+    assert (job.policy.tries, job.policy.keep_succeeded_us, job.policy.keep_other_us) == (
+        1,
+        DAY_US,
+        2 * DAY_US,
+    )
     assert job.state is State.SCHEDULED
     assert job.wake_at is not None and job.expires_at is not None
     assert timedelta(minutes=59) < job.wake_at - job.created_at < timedelta(minutes=61)
@@ -184,7 +196,7 @@ def test_both_colours(app: App, hand: Hand) -> None:
         async with app:
             job = await double.aenqueue(4)
             assert (await job.arefresh()).state is State.READY
-            with pytest.raises(TimeoutError, match="has not ended within 0.05 s: it is ready"):
+            with pytest.raises(TimeoutError, match=r"has not ended within 0\.05 s: it is ready"):
                 await job.aresult(timeout=0.05)
             assert "no live worker serves" in await job.aexplain()
             waiter = asyncio.ensure_future(job.aresult(timeout=10))

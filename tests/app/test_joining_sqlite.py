@@ -90,7 +90,9 @@ def said(task: Task[[int], int, int], tx: Any) -> str:
     return str(raised.value)
 
 
-def test_the_wrong_state(app: App, task: Task[[int], int, int], connection: sqlite3.Connection, path: Path) -> None:
+def test_the_wrong_state(
+    app: App, task: Task[[int], int, int], connection: sqlite3.Connection, path: Path
+) -> None:
     assert 'outside a transaction: execute("BEGIN IMMEDIATE") first' in said(task, connection)
     closed = sqlite3.connect(path)
     closed.close()
@@ -131,7 +133,7 @@ def test_a_reader_that_writes_too_late_is_told_the_remedy(
     connection.execute("BEGIN")
     connection.execute("SELECT * FROM orders").fetchall()
     task.enqueue(1)
-    with pytest.raises(StoreConflict, match="SQLITE_BUSY_SNAPSHOT.*begin with BEGIN IMMEDIATE"):
+    with pytest.raises(StoreConflict, match=r"SQLITE_BUSY_SNAPSHOT.*begin with BEGIN IMMEDIATE"):
         task.using(tx=connection).enqueue(2)
     connection.execute("ROLLBACK")
     assert count(app) == 1
@@ -167,7 +169,9 @@ def test_sqlalchemy_session(app: App, task: Task[[int], int, int], engine: sa.En
         assert count(app) == 3
 
 
-def test_sqlalchemy_connection(app: App, task: Task[[int], int, int], engine: sa.Engine, tmp_path: Path) -> None:
+def test_sqlalchemy_connection(
+    app: App, task: Task[[int], int, int], engine: sa.Engine, tmp_path: Path
+) -> None:
     with engine.connect() as connection:
         task.using(tx=connection).enqueue(1)
         connection.rollback()
@@ -178,7 +182,9 @@ def test_sqlalchemy_connection(app: App, task: Task[[int], int, int], engine: sa
     assert "that is closed" in said(task, connection)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         assert "in AUTOCOMMIT: there is no transaction to join" in said(task, connection)
-    assert "SQLAlchemy Engine is no transaction" in said(task, engine).replace("sqlalchemy Engine", "SQLAlchemy Engine")
+    assert "SQLAlchemy Engine is no transaction" in said(task, engine).replace(
+        "sqlalchemy Engine", "SQLAlchemy Engine"
+    )
     assert "bound to no engine" in said(task, Session())
     elsewhere = sa.create_engine(f"sqlite:///{tmp_path}/elsewhere.db")
     with Session(elsewhere) as session:

@@ -25,7 +25,13 @@ if __name__ == "__main__":
 
 def run(folder: Path, *arguments: str, text: str | None = None) -> str:
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, input=text, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, *arguments],
+        cwd=folder,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     return (done.stdout or done.stderr.strip().splitlines()[-1]).strip()
 

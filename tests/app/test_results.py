@@ -23,7 +23,10 @@ def test_the_stored_words_of_a_failure(app: App, hand: Hand) -> None:
     assert (failed.type, failed.text, failed.reason) == ("ValueError", "no such order: 7", "tries_exhausted")
     assert "raise ValueError" in failed.traceback
     assert str(failed) == f"job {job.id} (t) failed (tries_exhausted): ValueError: no such order: 7"
-    assert "It failed for good" in job.explain() and "at attempt 1: ValueError: no such order: 7" in job.explain()
+    assert (
+        "It failed for good" in job.explain()
+        and "at attempt 1: ValueError: no such order: 7" in job.explain()
+    )
 
 
 def test_never_and_only(app: App, hand: Hand) -> None:

@@ -52,7 +52,9 @@ class TaskDecorator(Protocol):
     """What `@app.task(...)` gives: `async def` first, so that its result type is what it returns."""
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Task[P, R, Coroutine[Any, Any, R]]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
 
@@ -77,7 +79,9 @@ class App:
             raise BadSetting(f"tasks={tasks!r} must be a list of module names")
         said = os.environ.get(OVERRIDE) or url or os.environ.get("UNSTUCK_URL")
         if not said:
-            raise BadSetting('no store: give App a URL, for example App("sqlite:///jobs.db"), or set UNSTUCK_URL')
+            raise BadSetting(
+                'no store: give App a URL, for example App("sqlite:///jobs.db"), or set UNSTUCK_URL'
+            )
         self._prefix = prefix
         self._tasks_in = tuple(tasks)
         frame = inspect.currentframe()
@@ -87,7 +91,9 @@ class App:
     # Declaring tasks
 
     @overload
-    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    def task(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Task[P, R, Coroutine[Any, Any, R]]: ...
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
     @overload
@@ -172,9 +178,13 @@ class App:
             try:
                 check_name("task", name)
             except (BadArguments, TypeError):
-                raise BadTask(f"{name!r} cannot name a task: 1 to 128 characters without spaces or control characters") from None
+                raise BadTask(
+                    f"{name!r} cannot name a task: 1 to 128 characters without spaces or control characters"
+                ) from None
             if name in self._client.tasks:
-                raise BadTask(f"task {name} is registered twice: names and aliases must differ; give one of them a name=")
+                raise BadTask(
+                    f"task {name} is registered twice: names and aliases must differ; give one of them a name="
+                )
         self._client.tasks.update(dict.fromkeys(task.names, task))
 
     # Enqueueing many, finding, asking
@@ -195,7 +205,9 @@ class App:
                 raise _noted(error, len(jobs)) from error.__cause__
         return jobs
 
-    async def aenqueue_many(self, specs: Iterable[Spec[R]] | AsyncIterable[Spec[R]], *, tx: Any = None) -> list[Job[R]]:
+    async def aenqueue_many(
+        self, specs: Iterable[Spec[R]] | AsyncIterable[Spec[R]], *, tx: Any = None
+    ) -> list[Job[R]]:
         """The async twin of `enqueue_many`; takes async iterables too."""
         jobs: list[Job[R]] = []
         async for chunk in achunks_of(specs, whole=tx is not None):
@@ -227,7 +239,10 @@ class App:
     ) -> list[Job[Any]]:
         """Handles of jobs that match, in order of creation, with their snapshots; `after` pages by id."""
         which = _filter(state, queue, task, label, after, limit)
-        return [Job(self._client, one.id, snapshot=one) for one in self._client.do(commands.ask(self.store.find(which)))]
+        return [
+            Job(self._client, one.id, snapshot=one)
+            for one in self._client.do(commands.ask(self.store.find(which)))
+        ]
 
     async def ajobs(
         self,
@@ -241,7 +256,10 @@ class App:
     ) -> list[Job[Any]]:
         """The async twin of `jobs`."""
         which = _filter(state, queue, task, label, after, limit)
-        return [Job(self._client, one.id, snapshot=one) for one in await self._client.ado(commands.ask(self.store.find(which)))]
+        return [
+            Job(self._client, one.id, snapshot=one)
+            for one in await self._client.ado(commands.ask(self.store.find(which)))
+        ]
 
     def health(self) -> Health:
         """Whether work gets done: the store answers, someone serves the queues that have work, no notices. Never raises StoreError."""

@@ -29,7 +29,21 @@ _WHERE = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")
 _STRAY = re.compile(r"unexpected keyword argument '(\w+)'")
 
 OPTIONS = frozenset(
-    "queue priority delay at expires timeout tries backoff labels id tx then keep".split()
+    [
+        "queue",
+        "priority",
+        "delay",
+        "at",
+        "expires",
+        "timeout",
+        "tries",
+        "backoff",
+        "labels",
+        "id",
+        "tx",
+        "then",
+        "keep",
+    ]
 )
 
 
@@ -40,23 +54,26 @@ class Arguments:
         self._name = name
         self._signature = inspect.signature(function)
         hints = _hints(function, name)
-        fields: list[tuple[str, Any, Any]] = []
+        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
         rename: dict[str, str] = {}
         self._has_moments = False
         for index, parameter in enumerate(self._signature.parameters.values()):
             _check_kind(parameter, name)
             hint = hints.get(parameter.name, Any)
             self._has_moments |= _check_hint(hint, parameter.name, name)
-            required = parameter.default is inspect.Parameter.empty
             field = f"p{index}"
             rename[field] = parameter.name
-            # `UNSET` for whatever is absent: the function's own default applies.
-            fields.append((field, hint, ...) if required else (field, typing.Union[hint, msgspec.UnsetType], msgspec.UNSET))
+            if parameter.default is inspect.Parameter.empty:
+                fields.append((field, hint))
+            else:
+                # Whatever is absent stays unset, and the function's own default applies.
+                optional: Any = typing.Union[hint, msgspec.UnsetType]  # noqa: UP007
+                fields.append((field, optional, msgspec.UNSET))
         self._names = list(rename.items())
         try:
             shape = msgspec.defstruct(
                 "Arguments",
-                [(field, hint) if default is ... else (field, hint, default) for field, hint, default in fields],
+                fields,
                 rename=rename,
                 kw_only=True,
                 forbid_unknown_fields=True,
@@ -138,7 +155,10 @@ class Answer:
             check_value(result)
             text = write(result)
             if len(text) > PAYLOAD_BYTES_MAX:
-                return None, f"the result is {len(text) / 1024:,.0f} KiB, more than {PAYLOAD_BYTES_MAX // 1024} KiB"
+                return (
+                    None,
+                    f"the result is {len(text) / 1024:,.0f} KiB, more than {PAYLOAD_BYTES_MAX // 1024} KiB",
+                )
             return text.decode(), ""
         except Unfit as unfit:
             return None, f"the result{unfit.path} {unfit.why}"
@@ -179,7 +199,9 @@ def _check_kind(parameter: inspect.Parameter, task: str) -> None:
     if parameter.kind is inspect.Parameter.VAR_KEYWORD:
         raise BadTask(f"task {task}: **{parameter.name} cannot be checked; take a dict instead")
     if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-        raise BadTask(f"task {task}: parameter {parameter.name!r} is positional-only and jobs pass by name; drop the /")
+        raise BadTask(
+            f"task {task}: parameter {parameter.name!r} is positional-only and jobs pass by name; drop the /"
+        )
 
 
 def _check_hint(hint: Any, parameter: str, task: str) -> bool:
@@ -188,15 +210,21 @@ def _check_hint(hint: Any, parameter: str, task: str) -> bool:
         parts = list(_walk(msgspec.inspect.type_info(hint)))
         msgspec.json.Decoder(hint, dec_hook=read_model)
     except Exception as error:
-        raise BadTask(f"task {task}: the annotation of parameter {parameter!r} cannot be decoded from JSON: {error}") from None
+        raise BadTask(
+            f"task {task}: the annotation of parameter {parameter!r} cannot be decoded from JSON: {error}"
+        ) from None
     for part in parts:
         if isinstance(part, msgspec.inspect.CustomType) and part.cls is not object and not is_model(part.cls):
             raise BadTask(
                 f"task {task}: parameter {parameter!r} is annotated with {_name_of(part.cls)}, which JSON cannot become;"
                 " use a dataclass, a msgspec Struct, a pydantic model, or pass a key and look it up"
             )
-        if isinstance(part, msgspec.inspect.RawType | msgspec.inspect.ExtType | msgspec.inspect.MemoryViewType):
-            raise BadTask(f"task {task}: parameter {parameter!r} has an annotation that does not travel as JSON")
+        if isinstance(
+            part, msgspec.inspect.RawType | msgspec.inspect.ExtType | msgspec.inspect.MemoryViewType
+        ):
+            raise BadTask(
+                f"task {task}: parameter {parameter!r} has an annotation that does not travel as JSON"
+            )
     return any(isinstance(part, msgspec.inspect.DateTimeType | msgspec.inspect.CustomType) for part in parts)
 
 

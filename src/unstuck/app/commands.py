@@ -178,7 +178,9 @@ def wait(
         yield Pause(pause)
 
 
-def cancel(store: Store, job_id: UUID, draw: Callable[[], UUID], reason: Reason = Reason.CANCELLED) -> Command[bool]:
+def cancel(
+    store: Store, job_id: UUID, draw: Callable[[], UUID], reason: Reason = Reason.CANCELLED
+) -> Command[bool]:
     """End a job that does not run, ask a running one to stop; False where it had ended already."""
     for _ in range(CANCEL_ROUNDS):
         job = yield from get(store, job_id)
@@ -192,7 +194,9 @@ def cancel(store: Store, job_id: UUID, draw: Callable[[], UUID], reason: Reason 
             settled = yield store.settle([ended_by_request(job, draw(), reason)])
             if settled[0].is_recorded:
                 return True
-    raise StoreUnavailable(f"job {job_id} changed {CANCEL_ROUNDS} times while it was being cancelled: try again")
+    raise StoreUnavailable(
+        f"job {job_id} changed {CANCEL_ROUNDS} times while it was being cancelled: try again"
+    )
 
 
 def explain(store: Store, job_id: UUID) -> Command[str]:
@@ -230,5 +234,6 @@ class QueueWatch:
         """What a look found: warns of every queue remembered that nobody serves."""
         queues, self._queues = self._queues, set()
         for queue in sorted(queues - served(survey)):
-            self._warn(f"no live worker serves the queue {queue!r}: its jobs wait until one does (unstuck worker -q {queue})")
-
+            self._warn(
+                f"no live worker serves the queue {queue!r}: its jobs wait until one does (unstuck worker -q {queue})"
+            )

@@ -41,7 +41,9 @@ def explained(job: Job, survey: Survey) -> str:
 
 def living(survey: Survey) -> list[Worker]:
     """The workers whose lease runs."""
-    return [worker for worker in survey.workers if worker.ended_at is None and (worker.lease_left_us or 0) > 0]
+    return [
+        worker for worker in survey.workers if worker.ended_at is None and (worker.lease_left_us or 0) > 0
+    ]
 
 
 def claiming(survey: Survey) -> list[Worker]:
@@ -61,7 +63,9 @@ def _running(job: Job, survey: Survey) -> str:
         return f"{since} on a worker that is gone; a sweep gives it to another within a few seconds."
     where = f"{since} on {worker.host}, process {worker.pid}"
     if (worker.lease_left_us or 0) <= 0:
-        return f"{where}, whose lease is over; if it does not answer, a sweep gives the job to another worker."
+        return (
+            f"{where}, whose lease is over; if it does not answer, a sweep gives the job to another worker."
+        )
     if job.cancel_asked_at is not None:
         return f"{where}; it was asked to cancel {_ago(job.cancel_asked_at, survey)} and has not stopped yet."
     return f"{where}."

@@ -90,7 +90,9 @@ class Options:
 
     def over(self, lower: Options) -> Options:
         """These options laid over others: what is not said here is taken from there; labels add up."""
-        said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        said = {
+            field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None
+        }
         if self.labels and lower.labels:
             said["labels"] = {**lower.labels, **self.labels}
         if self.at is not None:
@@ -161,12 +163,16 @@ def parse(
         if not isinstance(at, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise error(f"at={at!r} must be a datetime; delay= takes durations")
         if at.utcoffset() is None:
-            raise error(f"at={at.isoformat()} is a naive datetime: give it a timezone, for example datetime.now(UTC)")
+            raise error(
+                f"at={at.isoformat()} is a naive datetime: give it a timezone, for example datetime.now(UTC)"
+            )
     if queue is not None:
         try:
             check_name("queue", queue)
         except (BadArguments, TypeError):
-            raise error(f"queue={queue!r} must be 1 to 128 characters without spaces or control characters") from None
+            raise error(
+                f"queue={queue!r} must be 1 to 128 characters without spaces or control characters"
+            ) from None
     if priority is not None and not _is_whole(priority, -100, 100):
         raise error(f"priority={priority!r} must be a whole number from -100 to 100; larger runs first")
     if tries is not None and not _is_whole(tries, 1, TRIES_MAX):
@@ -208,7 +214,9 @@ def _checked(labels: Mapping[str, str], error: type[Misuse]) -> dict[str, str]:
         except BadArguments as wrong:
             raise error(f"labels: {wrong}") from None
         if len(value) > LABEL_LENGTH_MAX:
-            raise error(f"labels: the value of {key!r} has {len(value)} characters, more than {LABEL_LENGTH_MAX}")
+            raise error(
+                f"labels: the value of {key!r} has {len(value)} characters, more than {LABEL_LENGTH_MAX}"
+            )
     return dict(labels)
 
 

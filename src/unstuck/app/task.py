@@ -100,7 +100,9 @@ class Bound(Generic[P, RCo]):
     ) -> Bound[P, RCo]:
         """Further options laid over these; see `Task.using`."""
         if isinstance(backoff, Backoff) and (backoff.never or backoff.only):
-            raise BadArguments("backoff: never= and only= belong to @app.task, exceptions do not travel with a job")
+            raise BadArguments(
+                "backoff: never= and only= belong to @app.task, exceptions do not travel with a job"
+            )
         more = options.parse(
             queue=queue,
             priority=priority,
@@ -285,9 +287,13 @@ def name_of(function: Callable[..., Any], main: str | None) -> str:
     if not qualname or not module:
         raise BadTask(f"{function!r} has no name of its own: give it one, @app.task(name=…)")
     if "<lambda>" in qualname:
-        raise BadTask("a lambda has no name that another process could find: give it one, app.task(name=…)(lambda …)")
+        raise BadTask(
+            "a lambda has no name that another process could find: give it one, app.task(name=…)(lambda …)"
+        )
     if "<locals>" in qualname:
-        raise BadTask(f"{qualname} is defined inside a function, where no other process can find it: give it a name=")
+        raise BadTask(
+            f"{qualname} is defined inside a function, where no other process can find it: give it a name="
+        )
     if "." in qualname:
         raise BadTask(f"{qualname} is a method, and a job has no self: use a function, or give it a name=")
     if module == "__main__":

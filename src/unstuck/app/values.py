@@ -136,7 +136,9 @@ def drift(given: Any, arrived: Any) -> Unfit | None:
 
 
 def _becomes(given: Any, what: str) -> Unfit:
-    return Unfit(f"is a {type(given).__name__} and would arrive as {what}: annotate the parameter with its type")
+    return Unfit(
+        f"is a {type(given).__name__} and would arrive as {what}: annotate the parameter with its type"
+    )
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
@@ -156,7 +158,11 @@ def is_collection(value: object) -> TypeGuard[Collection[Any]]:
 
 def is_model(kind: Any) -> bool:
     """Whether this is a pydantic model, told without importing pydantic."""
-    return isinstance(kind, type) and hasattr(kind, "__pydantic_core_schema__") and hasattr(kind, "model_validate_json")
+    return (
+        isinstance(kind, type)
+        and hasattr(kind, "__pydantic_core_schema__")
+        and hasattr(kind, "model_validate_json")
+    )
 
 
 def write(value: Any) -> bytes:

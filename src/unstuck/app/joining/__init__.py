@@ -53,4 +53,6 @@ def join(tx: Any, keeper: Keeper) -> Joined:
 
 def refused(tx: Any) -> BadTransaction:
     """The sentence for something that is no transaction we know."""
-    return BadTransaction(f"tx={type(tx).__module__}.{type(tx).__qualname__} cannot be joined: it takes {TAKES}")
+    return BadTransaction(
+        f"tx={type(tx).__module__}.{type(tx).__qualname__} cannot be joined: it takes {TAKES}"
+    )

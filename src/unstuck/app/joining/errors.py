@@ -27,7 +27,9 @@ def from_postgres(error: BaseException) -> UnstuckError:
     if state in ("40001", "40P01", "55P03"):
         return StoreConflict(f"your transaction met another one ({said}): roll back and begin again")
     if state in ("42P01", "42703"):
-        return SchemaMismatch(f"the store's tables are not what this version expects ({said}): run unstuck migrate")
+        return SchemaMismatch(
+            f"the store's tables are not what this version expects ({said}): run unstuck migrate"
+        )
     return StoreUnavailable(f"the statement failed inside your transaction: {said}")
 
 
@@ -44,5 +46,7 @@ def from_sqlite(error: sqlite3.Error) -> UnstuckError:
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return StoreCorrupt(f"the file is damaged or is no database: {error}")
     if "no such table" in str(error) or "no such column" in str(error):
-        return SchemaMismatch(f"the store's tables are not what this version expects ({error}): run unstuck migrate")
+        return SchemaMismatch(
+            f"the store's tables are not what this version expects ({error}): run unstuck migrate"
+        )
     return StoreUnavailable(f"the statement failed inside your transaction: {error}")

@@ -83,7 +83,9 @@ class Joined(ABC):
 
     def run(self, plan: Plan[R]) -> R:
         """Run a plan inside, blocking; nothing is repeated."""
-        raise BadTransaction(f"tx= is {self._where.what}, which is async: await aenqueue(…), or use async with")
+        raise BadTransaction(
+            f"tx= is {self._where.what}, which is async: await aenqueue(…), or use async with"
+        )
 
     async def arun(self, plan: Plan[R]) -> R:
         """The async twin of `run`."""
@@ -97,7 +99,7 @@ class Joined(ABC):
         """The async twin of `prove`."""
         await self.arun(_NOTHING)
 
-    def after_commit(self, do: Callable[[], None]) -> None:
+    def after_commit(self, do: Callable[[], None]) -> None:  # noqa: B027 most owners never tell
         """Call this once the caller has committed, where the owner of the connection tells us."""
 
 

@@ -23,8 +23,12 @@ def join(tx: Any, keeper: Keeper, dialect: Dialect) -> AsyncpgJoined:
     # A pool lends a proxy; what it stands for is what a proof is remembered by.
     inner = getattr(tx, "_con", tx)
     if not isinstance(inner, asyncpg.Connection):
-        raise BadTransaction(f"tx=asyncpg {type(tx).__name__} is not a connection: pass the connection itself")
-    return AsyncpgJoined(Where(keeper, dialect, "postgres", "an asyncpg connection", inner, Style.DOLLAR), inner)
+        raise BadTransaction(
+            f"tx=asyncpg {type(tx).__name__} is not a connection: pass the connection itself"
+        )
+    return AsyncpgJoined(
+        Where(keeper, dialect, "postgres", "an asyncpg connection", inner, Style.DOLLAR), inner
+    )
 
 
 class AsyncpgJoined(AsyncJoined):

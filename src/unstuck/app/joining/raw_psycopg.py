@@ -87,7 +87,9 @@ def _check(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -
         case TransactionStatus.IDLE:
             return
         case TransactionStatus.INERROR:
-            raise BadTransaction("tx= is a psycopg connection whose transaction has failed already: roll it back first")
+            raise BadTransaction(
+                "tx= is a psycopg connection whose transaction has failed already: roll it back first"
+            )
         case _:
             raise BadTransaction("tx= is a psycopg connection that is busy with another statement")
 

@@ -20,7 +20,9 @@ from unstuck.storage.sql.library import Dialect, Spelled, Style
 def join(tx: Any, keeper: Keeper, dialect: Dialect) -> SqliteJoined:
     """Join a connection. Raises BadTransaction."""
     if not isinstance(tx, sqlite3.Connection):
-        raise BadTransaction(f"tx=sqlite3.{type(tx).__name__} is not a connection: pass the connection itself")
+        raise BadTransaction(
+            f"tx=sqlite3.{type(tx).__name__} is not a connection: pass the connection itself"
+        )
     return SqliteJoined(Where(keeper, dialect, "sqlite", "a sqlite3 connection", tx, Style.NAMED), tx)
 
 
@@ -37,7 +39,9 @@ class SqliteJoined(BlockingJoined):
         except sqlite3.ProgrammingError as error:
             raise BadTransaction(f"tx= is a sqlite3 connection that cannot be used here: {error}") from None
         if not is_inside:
-            raise BadTransaction('tx= is a sqlite3 connection outside a transaction: execute("BEGIN IMMEDIATE") first')
+            raise BadTransaction(
+                'tx= is a sqlite3 connection outside a transaction: execute("BEGIN IMMEDIATE") first'
+            )
 
     def send(self, spelled: Spelled) -> Rows:
         try:
@@ -47,4 +51,3 @@ class SqliteJoined(BlockingJoined):
             return cursor.execute(spelled.text, dict(spelled.values)).fetchall()
         except sqlite3.Error as error:
             raise from_sqlite(error) from error
-

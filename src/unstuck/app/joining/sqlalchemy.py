@@ -113,7 +113,9 @@ def _where(bind: Any, keeper: Keeper, dialect: Dialect, what: str) -> Where:
     engine = _ENGINES.get(name, name)
     style = _STYLES.get(bind.dialect.paramstyle)
     if style is None:
-        raise BadTransaction(f"tx= is {what} on {bind.dialect.driver}, whose parameters unstuck cannot spell: use psycopg or asyncpg")
+        raise BadTransaction(
+            f"tx= is {what} on {bind.dialect.driver}, whose parameters unstuck cannot spell: use psycopg or asyncpg"
+        )
     # The proof is remembered by the Engine: its connections all reach the same database.
     return Where(keeper, dialect, engine, f"{what} on {bind.dialect.name}", bind.engine, style)
 
@@ -130,13 +132,17 @@ def _connection_of(session: Session) -> Connection:
     try:
         return session.connection()
     except exc.SQLAlchemyError as error:
-        raise BadTransaction(f"tx= is a SQLAlchemy session that cannot be used now: {_first_line(error)}") from None
+        raise BadTransaction(
+            f"tx= is a SQLAlchemy session that cannot be used now: {_first_line(error)}"
+        ) from None
 
 
 def _check(connection: Connection, what: str) -> None:
     if connection.closed:
         raise BadTransaction(f"tx= is {what} that is closed")
-    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" or _is_autocommit(connection):
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" or _is_autocommit(
+        connection
+    ):
         raise BadTransaction(f"tx= is {what} in AUTOCOMMIT: there is no transaction to join")
     if connection.in_transaction() and not connection.get_transaction().is_active:  # type: ignore[union-attr]
         raise BadTransaction(f"tx= is {what} whose transaction has failed already: roll it back first")
@@ -144,7 +150,10 @@ def _check(connection: Connection, what: str) -> None:
 
 def _is_autocommit(connection: Connection) -> bool:
     engine_wide = connection.engine.get_execution_options().get("isolation_level")
-    return engine_wide == "AUTOCOMMIT" or getattr(connection.dialect, "_on_connect_isolation_level", None) == "AUTOCOMMIT"
+    return (
+        engine_wide == "AUTOCOMMIT"
+        or getattr(connection.dialect, "_on_connect_isolation_level", None) == "AUTOCOMMIT"
+    )
 
 
 def _send(connection: Connection, spelled: Spelled, style: Style) -> Rows:
@@ -155,7 +164,9 @@ def _send(connection: Connection, spelled: Spelled, style: Style) -> Rows:
     except exc.DBAPIError as error:
         raise _translated(connection, error) from error
     except exc.SQLAlchemyError as error:
-        raise StoreUnavailable(f"the statement failed inside your transaction: {_first_line(error)}") from error
+        raise StoreUnavailable(
+            f"the statement failed inside your transaction: {_first_line(error)}"
+        ) from error
 
 
 def _translated(connection: Connection, error: exc.DBAPIError) -> UnstuckError:
