@@ -61,7 +61,8 @@ def revive_jobs(keeper: Keeper, which: Filter, told: Callable[[int], None]) -> C
     """Run ended jobs again, each as a new generation."""
     changed = Changed()
     for portion in _portions(keeper, which):
-        revived = set(keeper.run(keeper.store.revive([job.id for job in portion])))
+        answers = keeper.run(keeper.store.revive([job.id for job in portion]))
+        revived = set(answers)
         changed.revived += len(revived)
         changed.left += [job.id for job in portion if job.id not in revived]
         keeper.hint({job.queue for job in portion if job.id in revived})

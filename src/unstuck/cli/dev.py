@@ -37,7 +37,7 @@ AGAIN = "_UNSTUCK_DEV_AGAIN"
 @working_options
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Start again when code changes.")
 @pass_place
-def dev(place: Place, reload: bool, queues: tuple[str, ...], log_level: str, **said: Any) -> int:
+def dev(place: Place, /, reload: bool, queues: tuple[str, ...], log_level: str, **said: Any) -> int:
     """Run jobs in this process, and start again when the code changes."""
     settings = settings_of(queues, **said)
     name = place.needed_app()
@@ -45,7 +45,7 @@ def dev(place: Place, reload: bool, queues: tuple[str, ...], log_level: str, **s
     try:
         app = place.app()
     except BadSetting as error:
-        if reload and os.environ.pop(AGAIN, None):
+        if reload and os.environ.pop(AGAIN, ""):
             click.echo(line_of(error), err=True)
             log.info("waiting for the next change below %s", folder_of(name))
             Watch(folder_of(name)).wait()

@@ -25,12 +25,27 @@ from unstuck.storage.protocol import Filter, Survey
 
 ORPHANS_MAX = 500
 
+PASSING = frozenset({"recovering", "owner_ended_and_not_recovered", "lapsed_worker_not_ended"})
+"""Invariants that break for a while when somebody dies; told with the moment by which that must be over."""
+
 INVARIANTS = {
     "unfinished_without_owner_or_alarm": "has no owner, no alarm and is not in plain sight",
     "owned_but_not_running": "has an owner although it does not run",
     "ended_with_alarm": "has ended and still has an alarm",
     "ended_without_moment": "has ended without a moment, or has one without having ended",
+    "ended_without_retention": "has ended without a retention, or has one without having ended",
     "running_never_claimed": "runs without ever having been claimed",
+    "more_failures_than_tries": "has failed more often than it may be tried",
+    "more_crashes_than_allowed": "has crashed more often than its limit",
+    "more_losses_than_allowed": "was lost more often than its limit",
+    "owner_missing": "runs for a worker that has no row",
+    "owner_ended_and_not_recovered": "runs for a worker that ended longer ago than the bound of recovery",
+    "alarm_overdue": "has an alarm that nobody has answered within the bound",
+    "alarm_beyond_horizon": "has an alarm further ahead than ten years",
+    "ended_before_it_began": "ended before it was created",
+    "lease_longer_than_allowed": "has a lease that ends later than its own length allows",
+    "lapsed_worker_not_ended": "has been silent for longer than the bound and nobody has ended it",
+    "attempt_beyond_its_fence": "has an attempt newer than its fence",
     "worker_without_lease_or_end": "has neither a lease nor an end",
     "attempt_of_no_job": "has attempts but no row",
     "log_of_no_job": "has log lines but no row",
@@ -50,21 +65,28 @@ class Ailment:
 def diagnose(keeper: Keeper) -> tuple[list[Ailment], dict[str, Any]]:
     """Everything that is wrong or recovering, and the facts about the store."""
     store = keeper.store
-    facts: dict[str, Any] = dict(keeper.run(store.check()))
+    said = keeper.run(store.check())
+    facts = dict(said)
     survey = keeper.run(store.survey())
     found: list[Ailment] = []
     found += [Ailment("store", keeper.engine, str(sentence)) for sentence in facts.pop("wrong", [])]
-    found += _broken(keeper.run(store.offenders()))
+    orphans = keeper.run(store.orphans(ORPHANS_MAX, include_missing=True))
+    late = list(_late(survey, orphans))
+    found += _broken(keeper.run(store.offenders()), late)
     found += [Ailment("health", "", sentence) for sentence in judged(survey, "").problems]
     found += _silent(survey.workers)
     found += _unknown(keeper, survey)
-    found += _late(keeper, survey, keeper.run(store.orphans(ORPHANS_MAX, include_missing=True)))
+    found += late
     return found, {**facts, "workers": len(claiming(survey)), "now": _moment(survey.now_us).isoformat()}
 
 
-def _broken(offenders: dict[str, list[str]]) -> Iterator[Ailment]:
+def _broken(offenders: dict[str, list[str]], late: Sequence[Ailment]) -> Iterator[Ailment]:
+    """What breaks an invariant, except what is told with its moment; "recovering" alone is no offence."""
+    told = {one.subject for one in late}
     for name, ids in offenders.items():
         for id in ids:
+            if name == "recovering" or (name in PASSING and id in told):
+                continue
             sentence = INVARIANTS.get(name, f"breaks the invariant {name}")
             yield Ailment("invariant", id, f"{id} {sentence}")
 
@@ -90,40 +112,45 @@ def _unknown(keeper: Keeper, survey: Survey) -> Iterator[Ailment]:
         if head.queue in served and not head.is_paused:
             for task in sorted(head.tasks - survey.known_tasks):
                 if task not in said:
-                    yield Ailment("task", task, f"jobs in {head.queue} ask for task {task} and no living worker knows it")
+                    yield Ailment(
+                        "task",
+                        task,
+                        f"jobs in {head.queue} ask for task {task} and no living worker knows it",
+                    )
     parked = keeper.run(keeper.store.tally(Filter(states=(State.WAITING,), reason=Reason.NO_HANDLER)))
     for (queue, _), number in sorted(parked.items()):
-        yield Ailment("task", queue, f"{number:,} jobs of {queue} wait because no living worker knew their task")
+        yield Ailment(
+            "task", queue, f"{number:,} jobs of {queue} wait because no living worker knew their task"
+        )
 
 
-def _late(
-    keeper: Keeper, survey: Survey, orphans: Sequence[tuple[ClaimedJob, Worker | None]]
-) -> Iterator[Ailment]:
-    """Jobs that run in the store and nowhere else."""
+def _late(survey: Survey, orphans: Sequence[tuple[ClaimedJob, Worker | None]]) -> Iterator[Ailment]:
+    """Jobs that run in the store and nowhere else; those whose worker has no row break an invariant instead."""
     for job, worker in orphans:
-        lost_at = None if worker is None else worker.ended_at
-        yield _recovering(str(job.id), f"job {job.id} ({job.task}) lost its worker", lost_at, survey, worker)
+        if worker is not None:
+            what = f"job {job.id} ({job.task}) lost its worker"
+            yield _recovering(str(job.id), what, worker.ended_at, survey, worker)
     for worker in survey.workers:
         if worker.ended_at is None and (worker.lease_left_us or 0) <= 0:
-            lost_at = worker.lease_until
-            what = f"worker {worker.id} (pid {worker.pid} on {worker.host}) is silent with {worker.running} jobs"
+            what = (
+                f"worker {worker.id} (pid {worker.pid} on {worker.host}) is silent with {worker.running} jobs"
+            )
             if worker.running:
-                yield _recovering(str(worker.id), what, lost_at, survey, worker)
+                yield _recovering(str(worker.id), what, worker.lease_until, survey, worker)
 
 
-def _recovering(
-    subject: str, what: str, since: datetime | None, survey: Survey, worker: Worker | None
-) -> Ailment:
+def _recovering(subject: str, what: str, since: datetime | None, survey: Survey, worker: Worker) -> Ailment:
     now = _moment(survey.now_us)
     healers = living(survey)
     if not healers:
         return Ailment("orphan", subject, f"{what}; no worker lives that could recover it")
     first_healer = min(one.started_at for one in healers)
-    bound = _bound(healers if worker is None else [*healers, worker])
-    due_by = max(since or first_healer, first_healer) + bound
+    due_by = max(since or first_healer, first_healer) + _bound([*healers, worker])
     if due_by >= now:
         left = words_of(max(0, int((due_by - now).total_seconds() * 1_000_000)))
-        return Ailment("orphan", subject, f"{what}; recovering, due by {due_by:%H:%M:%S}Z (in {left})", due_by)
+        return Ailment(
+            "orphan", subject, f"{what}; recovering, due by {due_by:%H:%M:%S}Z (in {left})", due_by
+        )
     over = words_of(int((now - due_by).total_seconds() * 1_000_000))
     return Ailment("orphan", subject, f"{what}; overdue since {due_by:%Y-%m-%d %H:%M:%S}Z ({over})")
 

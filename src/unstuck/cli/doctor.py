@@ -53,6 +53,8 @@ def doctor(place: Place, repair: bool, as_json: bool) -> int:
         say(f"WRONG       {one.kind}: {one.sentence}")
     for one in recovering:
         say(f"RECOVERING  {one.kind}: {one.sentence}")
-    verdict = f"{counted(len(wrong), 'thing')} wrong, {len(recovering)} recovering" if found else "nothing is wrong"
+    verdict = (
+        f"{counted(len(wrong), 'thing')} wrong, {len(recovering)} recovering" if found else "nothing is wrong"
+    )
     say(verdict)
     return NOT_FINE if found else FINE

@@ -95,5 +95,8 @@ def _decoded(text: str, what: str) -> Any:
 def _nearest(task: str, known: list[str]) -> str:
     if not known:
         return ": it has none at all"
-    close = difflib.get_close_matches(task, known, 1, 0.6) or [name for name in known if name.endswith(f".{task}")][:1]
+    close = (
+        difflib.get_close_matches(task, known, 1, 0.6)
+        or [name for name in known if name.endswith(f".{task}")][:1]
+    )
     return f"; did you mean {close[0]}?" if close else f"; it has {', '.join(sorted(known)[:5])}"

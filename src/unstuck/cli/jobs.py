@@ -40,7 +40,7 @@ jobs.add_command(delete)
 @click.option("--after", metavar="ID", help="Go on behind this job.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_place
-def list_(place: Place, limit: int, after: str | None, as_json: bool, **said: Any) -> None:
+def list_(place: Place, /, limit: int, after: str | None, as_json: bool, **said: Any) -> None:
     """List jobs, oldest first."""
     which = replace(choice_of(**said).which, limit=limit + 1, after=None if after is None else id_of(after))
     found = place.run(place.store.find(which))
@@ -49,10 +49,21 @@ def list_(place: Place, limit: int, after: str | None, as_json: bool, **said: An
         print_json({"jobs": [job_record(job) for job in page], "next": str(page[-1].id) if is_more else None})
         return
     rows = [
-        (job.id, job.queue, job.task, job.state, job.reason, job.attempt, moment(job.created_at), moment(job.wake_at))
+        (
+            job.id,
+            job.queue,
+            job.task,
+            job.state,
+            job.reason,
+            job.attempt,
+            moment(job.created_at),
+            moment(job.wake_at),
+        )
         for job in page
     ]
-    print_table(("id", "queue", "task", "state", "reason", "attempt", "created", "alarm"), rows, "no job matches")
+    print_table(
+        ("id", "queue", "task", "state", "reason", "attempt", "created", "alarm"), rows, "no job matches"
+    )
     if is_more:
         note(f"there are more: --after {page[-1].id}")
 
@@ -130,7 +141,9 @@ def _show_attempts(attempts: list[Attempt]) -> None:
         )
         for one in attempts
     ]
-    print_table(("attempt", "outcome", "reason", "started", "ended", "worker", "error", "late ending"), rows, "")
+    print_table(
+        ("attempt", "outcome", "reason", "started", "ended", "worker", "error", "late ending"), rows, ""
+    )
 
 
 def _show_log(lines: list[LogLine]) -> None:

@@ -40,7 +40,9 @@ def changing_options(command: F) -> F:
 @click.command()
 @changing_options
 @pass_place
-def cancel(place: Place, ids: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool, **said: Any) -> int:
+def cancel(
+    place: Place, /, ids: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool, **said: Any
+) -> int:
     """Cancel jobs that have not ended; running ones are asked to stop."""
     choice = _needed(ids, said)
     return change(
@@ -52,7 +54,7 @@ def cancel(place: Place, ids: tuple[str, ...], dry_run: bool, yes: bool, as_json
 @click.command()
 @changing_options
 @pass_place
-def retry(place: Place, ids: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool, **said: Any) -> int:
+def retry(place: Place, /, ids: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool, **said: Any) -> int:
     """Run ended jobs again, with all counts at zero; by filter, failed and cancelled ones."""
     choice = _needed(ids, said)
     states = tuple(state for state in State if state in FINAL)
@@ -67,7 +69,9 @@ def retry(place: Place, ids: tuple[str, ...], dry_run: bool, yes: bool, as_json:
 @click.command()
 @changing_options
 @pass_place
-def delete(place: Place, ids: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool, **said: Any) -> int:
+def delete(
+    place: Place, /, ids: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool, **said: Any
+) -> int:
     """Cancel jobs that have not ended and do not keep them; ended ones go when their retention is over."""
     choice = _needed(ids, said)
     return change(
@@ -136,7 +140,9 @@ def _missing(place: Place, choice: Choice) -> list[str]:
 
 def _confirmed(verb: str, total: int) -> bool:
     if not sys.stdin.isatty():
-        raise BadArguments(f"nobody can be asked here whether to {verb} {counted(total, 'job')}: say --yes, or --dry-run")
+        raise BadArguments(
+            f"nobody can be asked here whether to {verb} {counted(total, 'job')}: say --yes, or --dry-run"
+        )
     return click.confirm(f"{verb} {counted(total, 'job')}?", err=True)
 
 

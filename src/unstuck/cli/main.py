@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -60,9 +60,9 @@ class Commands(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         """Run and exit; every error is one line."""
         said = list(sys.argv[1:] if args is None else args)
-        extra["standalone_mode"] = False
+        run: Callable[..., Any] = super().main
         try:
-            answer: Any = super().main(said, *rest, **extra)
+            answer = run(said, *rest, **{**extra, "standalone_mode": False})
             code = answer if isinstance(answer, int) else FINE
         except (Exception, KeyboardInterrupt) as error:
             code = refuse(error, said)

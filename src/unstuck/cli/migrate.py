@@ -33,9 +33,19 @@ def status(place: Place, as_json: bool) -> int:
     keeper = place.keeper()
     if is_missing(keeper):
         if as_json:
-            print_json({"store": keeper.url_shown, "state": "missing", "is_current": False, "applied": [], "missing": []})
+            print_json(
+                {
+                    "store": keeper.url_shown,
+                    "state": "missing",
+                    "is_current": False,
+                    "applied": [],
+                    "missing": [],
+                }
+            )
         else:
-            say(f"{keeper.url_shown}: the file does not exist or is empty; migrate apply, or the first worker, makes it")
+            say(
+                f"{keeper.url_shown}: the file does not exist or is empty; migrate apply, or the first worker, makes it"
+            )
         return NOT_FINE
     found = keeper.migrator.status()
     if as_json:
@@ -46,7 +56,10 @@ def status(place: Place, as_json: bool) -> int:
                 "is_current": found.is_current,
                 "sentence": found.sentence,
                 "applied": list(found.applied),
-                "missing": [{"number": rung.number, "name": rung.name, "checksum": rung.checksum} for rung in found.missing],
+                "missing": [
+                    {"number": rung.number, "name": rung.name, "checksum": rung.checksum}
+                    for rung in found.missing
+                ],
             }
         )
     else:
@@ -79,4 +92,8 @@ def apply(place: Place, as_json: bool) -> None:
         return
     for rung in applied:
         say(f"applied: {rung.number} {rung.name}")
-    say(f"{keeper.url_shown}: {counted(len(applied), 'step')} applied" if applied else f"{keeper.url_shown}: nothing was missing")
+    say(
+        f"{keeper.url_shown}: {counted(len(applied), 'step')} applied"
+        if applied
+        else f"{keeper.url_shown}: nothing was missing"
+    )

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-NO_STORE = "no store: say --app package.module:app or --url sqlite:///jobs.db, or set UNSTUCK_APP or UNSTUCK_URL"
+NO_STORE = (
+    "no store: say --app package.module:app or --url sqlite:///jobs.db, or set UNSTUCK_APP or UNSTUCK_URL"
+)
 NO_APP = "this command needs the app: say --app package.module:app, or set UNSTUCK_APP"
 
 

@@ -87,7 +87,9 @@ def _set(place: Place, names: tuple[str, ...], paused: bool, as_json: bool) -> N
         place.keeper().hint(names)
     for name in names:
         if name not in known:
-            note(f"unstuck: the queue {name!r} has no jobs yet; it is {'paused' if paused else 'running'} all the same")
+            note(
+                f"unstuck: the queue {name!r} has no jobs yet; it is {'paused' if paused else 'running'} all the same"
+            )
     if as_json:
         print_json({"queues": [_record(queue) for queue in done]})
         return

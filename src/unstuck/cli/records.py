@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -29,11 +29,9 @@ def plain(value: Any) -> Any:
         case datetime():
             return value.astimezone(UTC).isoformat()
         case Mapping():
-            items: Mapping[Any, Any] = value
-            return {str(plain(key)): plain(one) for key, one in items.items()}
+            return {str(plain(key)): plain(one) for key, one in _pairs(value)}
         case list() | tuple() | set() | frozenset():
-            members: Any = value
-            return [plain(one) for one in members]
+            return [plain(one) for one in _members(value)]
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         case _:
@@ -78,3 +76,11 @@ def stored_json(text: str | None) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
+    return value.items()  # type: ignore[no-any-return]
+
+
+def _members(value: Any) -> Iterable[Any]:
+    return value  # type: ignore[no-any-return]

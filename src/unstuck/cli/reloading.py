@@ -10,12 +10,14 @@ imported cannot be taken back.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 EVERY_SECONDS = 1.0
 LEFT_OUT = frozenset({"__pycache__", "node_modules", "site-packages", "venv", "build", "dist"})
@@ -86,9 +88,9 @@ class Watch:
             self._told(found)
 
     def _ask_system(self) -> str | None:
-        from watchfiles import PythonFilter, watch  # pyright: ignore
-
-        for changes in watch(self._folder, watch_filter=PythonFilter(), stop_event=self._stopped):
+        watchfiles: Any = importlib.import_module("watchfiles")
+        python_only = watchfiles.PythonFilter()
+        for changes in watchfiles.watch(self._folder, watch_filter=python_only, stop_event=self._stopped):
             for _, path in sorted(changes):
                 return str(path)
         return None

@@ -34,7 +34,9 @@ log = logging.getLogger("unstuck.cli")
     help="Answer /livez and /readyz over HTTP there; without a host only this machine can ask.",
 )
 @pass_place
-def worker(place: Place, health_port: str | None, queues: tuple[str, ...], log_level: str, **said: Any) -> int:
+def worker(
+    place: Place, /, health_port: str | None, queues: tuple[str, ...], log_level: str, **said: Any
+) -> int:
     """Run jobs: a supervisor and its child processes.
 
     The first Ctrl-C or SIGTERM lets running jobs finish within --grace, the second stops at once; what had
@@ -46,7 +48,9 @@ def worker(place: Place, health_port: str | None, queues: tuple[str, ...], log_l
     described = describe(name)
     keeper = open_keeper(place.override or described.url, described.prefix, application="unstuck worker")
     if keeper.engine == "memory":
-        raise BadSetting("memory:// lives in one process only: unstuck dev runs it, a worker needs a real store")
+        raise BadSetting(
+            "memory:// lives in one process only: unstuck dev runs it, a worker needs a real store"
+        )
     try:
         prepare(keeper)
         start_logging(log_level)

@@ -36,7 +36,20 @@ def list_(place: Place, include_ended: bool, as_json: bool) -> None:
     if as_json:
         print_json({"workers": [worker_record(worker) for worker in found], "notices": plain(notices)})
         return
-    columns = ("id", "kind", "host", "pid", "status", "lease left", "queues", "running", "free", "late", "started", "reason")
+    columns = (
+        "id",
+        "kind",
+        "host",
+        "pid",
+        "status",
+        "lease left",
+        "queues",
+        "running",
+        "free",
+        "late",
+        "started",
+        "reason",
+    )
     print_table(columns, [_row(worker) for worker in found], "no worker is running")
     for one in notices:
         say(f"notice since {moment(one.since)}: {one.sentence}")
@@ -71,11 +84,14 @@ def _drain(place: Place, ids: tuple[str, ...], everybody: bool, as_json: bool) -
     # A supervisor first: it must know before its children leave, or it would replace them.
     meant = sorted(meant, key=lambda worker: worker.kind != "supervisor")
     drained = [worker for worker in meant if place.run(store.drain(worker.id))]
+    asked = {worker.id for worker in drained}
     if as_json:
         print_json({"draining": [str(worker.id) for worker in drained], "not_found": unknown})
     else:
         for worker in drained:
             say(f"{worker.id}: {worker.kind}, process {worker.pid} on {worker.host}, claims nothing more")
+            if worker.supervisor_id is not None and worker.supervisor_id not in asked:
+                say(f"  its supervisor {worker.supervisor_id} will replace it; name that one to stop both")
         if not drained:
             say("no worker is running")
     for text in unknown:

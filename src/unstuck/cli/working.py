@@ -38,14 +38,41 @@ def working_options(command: F) -> F:
             multiple=True,
             help="Queues to serve, in turn; :N is how many of its jobs run at once in a child. Default: default.",
         ),
-        click.option("--concurrency", type=int, default=_DEFAULT.concurrency, show_default=True, help="Coroutines at once."),
-        click.option("--threads", type=int, default=_DEFAULT.threads, show_default=True, help="Plain functions at once."),
-        click.option("--isolated", type=int, default=_DEFAULT.isolated, help="Isolated processes at once. Default: one per core, at least 2."),
+        click.option(
+            "--concurrency",
+            type=int,
+            default=_DEFAULT.concurrency,
+            show_default=True,
+            help="Coroutines at once.",
+        ),
+        click.option(
+            "--threads",
+            type=int,
+            default=_DEFAULT.threads,
+            show_default=True,
+            help="Plain functions at once.",
+        ),
+        click.option(
+            "--isolated",
+            type=int,
+            default=_DEFAULT.isolated,
+            help="Isolated processes at once. Default: one per core, at least 2.",
+        ),
         click.option("--lease", default="30s", show_default=True, help="How long a worker may be silent."),
         click.option("--sweep", default="5s", show_default=True, help="How often lost work is looked for."),
         click.option("--poll", default="1s", show_default=True, help="How often due work is looked for."),
-        click.option("--grace", default=words_of(int(_DEFAULT.grace * 1_000_000)), show_default=True, help="How long running jobs may take to finish at a stop."),
-        click.option("--stall-limit", default="1h", show_default=True, help="When a child that does not tick is killed."),
+        click.option(
+            "--grace",
+            default=words_of(int(_DEFAULT.grace * 1_000_000)),
+            show_default=True,
+            help="How long running jobs may take to finish at a stop.",
+        ),
+        click.option(
+            "--stall-limit",
+            default="1h",
+            show_default=True,
+            help="When a child that does not tick is killed.",
+        ),
         click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True),
     ]
     for option in reversed(options):
@@ -55,7 +82,9 @@ def working_options(command: F) -> F:
 
 def settings_of(queues: Sequence[str], *, processes: int = 1, **said: Any) -> Settings:
     """Settings from options. Raises BadSetting, naming the option."""
-    seconds = {name: duration_us(said.pop(name), f"--{name.replace('_', '-')}") / 1_000_000 for name in DURATIONS}
+    seconds: dict[str, Any] = {
+        name: duration_us(said.pop(name), f"--{name.replace('_', '-')}") / 1_000_000 for name in DURATIONS
+    }
     shares = tuple(share for text in queues for share in shares_of(text)) or _DEFAULT.queues
     return Settings(queues=shares, processes=processes, **seconds, **said)
 
@@ -68,7 +97,9 @@ def shares_of(text: str) -> list[QueueShare]:
         if not colon:
             name, limit = limit, ""
         if colon and not (limit.isdecimal() and int(limit) > 0):
-            raise BadSetting(f"-q {part.strip()!r}: after the colon stands how many jobs run at once, 1 or more")
+            raise BadSetting(
+                f"-q {part.strip()!r}: after the colon stands how many jobs run at once, 1 or more"
+            )
         try:
             check_name("queue", name)
         except Misuse as error:
