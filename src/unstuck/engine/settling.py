@@ -3,8 +3,8 @@
 Whatever ended since the last flush goes with the next statement; there is no timer. A flush whose answer
 was lost is simply repeated: every verdict keeps its id, so what was recorded is answered *already*. A
 refused verdict means that somebody else owns the job; it is dropped here and stamped there. A group that
-fails for another reason is bisected until the one bad verdict stands alone, which is then settled as a
-failure that says so.
+fails for another reason is bisected; a verdict that still fails alone after a lease is settled as one
+whose result could not be kept.
 
 Progress and log lines ride along, fenced like everything else.
 """
@@ -39,6 +39,7 @@ class Settling:
         self._executor = executor
         self._spoke: dict[Key, Context] = {}
         self._progress_at: dict[Key, float] = {}
+        self._bad_since: dict[Key, float] = {}
         executor.wrote = self._note
 
     def _note(self, context: Context) -> None:
@@ -61,12 +62,7 @@ class Settling:
         except (StoreUnavailable, StoreConflict):
             raise
         except Exception as error:
-            if len(group) == 1:
-                self._set_aside(group[0], error)
-                return
-            middle = len(group) // 2
-            await self._flush(group[:middle])
-            await self._flush(group[middle:])
+            await self._bisect(group, error)
             return
         shift.page.round_trip = shift.env.now()
         for answer in settled:
@@ -74,14 +70,32 @@ class Settling:
             if answer.answer is Answer.REFUSED:
                 log.info("the ending of job %s was refused: it is no longer ours", key[0])
             shift.outbox.pop(key, None)
+            self._bad_since.pop(key, None)
             self._executor.confirmed(key)
 
-    def _set_aside(self, verdict: Verdict, error: Exception) -> None:
-        """One verdict that the store cannot take (never for its content, so far): say so in its place."""
-        key = verdict.job_id, verdict.fence
-        log.error("the ending of job %s cannot be stored (%s)", verdict.job_id, error)
-        if verdict.detail.get("set_aside"):
+    async def _bisect(self, group: Sequence[Verdict], error: Exception) -> None:
+        """Find the bad verdict. If every half fails, nothing tells a bad verdict from a bad store: the
+        error goes up, and only what has stood alone in its failure for a lease is set aside."""
+        if len(group) == 1:
+            self._set_aside(group[0], error)
             raise error
+        middle = len(group) // 2
+        errors: list[Exception] = []
+        for half in (group[:middle], group[middle:]):
+            try:
+                await self._flush(half)
+            except StoreUnavailable:
+                raise
+            except Exception as failed:
+                errors.append(failed)
+        if len(errors) == 2:
+            raise errors[0]
+
+    def _set_aside(self, verdict: Verdict, error: Exception) -> None:
+        key, now = (verdict.job_id, verdict.fence), self._shift.env.now()
+        if now - self._bad_since.setdefault(key, now) < self._shift.settings.lease:
+            return
+        log.error("the ending of job %s cannot be stored (%s); it is set aside", verdict.job_id, error)
         self._shift.outbox[key] = replace(
             verdict,
             result=None,
