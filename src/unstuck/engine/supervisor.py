@@ -35,6 +35,7 @@ from unstuck.model.worker import NewWorker
 from unstuck.rules.settings import Settings
 from unstuck.rules.steadying import Steadiness
 from unstuck.storage.opening import Keeper
+from unstuck.storage.protocol import Survey
 
 log = logging.getLogger("unstuck.engine")
 
@@ -92,7 +93,7 @@ class Supervisor:
         store, lanes, settings, env = self._store, self._lanes, self._settings, self._env
         rounds = {
             "renewing": Renewing(store, lanes["renew"], self.pages, settings, env, steadiness).round,
-            "sweeping": Sweeping(store, lanes["sweep"], settings, env, steadiness).round,
+            "sweeping": Sweeping(store, lanes["sweep"], settings, env, steadiness, self._saw).round,
             "pruning": Pruning(store, lanes["sweep"], settings, env).round,
         }
         tasks: list[asyncio.Task[None]] = []
@@ -120,6 +121,13 @@ class Supervisor:
         """The pages of the supervisor, first, and of the children that have registered, by worker."""
         pages = {child.worker_id: child.page for child in self._children.values() if child.has_registered}
         return {self.id: self.page, **pages}
+
+    def _saw(self, survey: Survey) -> None:
+        """An operator may ask us to leave by our row, as he may ask a child."""
+        own = next((worker for worker in survey.workers if worker.id == self.id), None)
+        if own is not None and own.draining_at is not None and not self._stop_level:
+            log.warning("supervisor %s was asked to leave; its children finish what they run", self.id)
+            self.stop(1)
 
     async def _register(self) -> None:
         row = NewWorker(
