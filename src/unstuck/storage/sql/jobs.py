@@ -41,7 +41,11 @@ def _insert(jobs: Sequence[NewJob]) -> Requests[list[Inserted]]:
         found: Rows = yield Statement(COMPARE, {"ids": there})
         for job_id, task, args in found:
             _same(unique[rows.uuid(job_id)], task, args)
-    return [Inserted(job.id, job.id in created and unique[job.id] is job) for job in jobs]
+    answers: list[Inserted] = []
+    for job in jobs:
+        answers.append(Inserted(job.id, job.id in created))
+        created.discard(job.id)
+    return answers
 
 
 def insert_new(jobs: Iterable[NewJob]) -> Requests[set[UUID]]:
