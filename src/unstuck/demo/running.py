@@ -22,7 +22,6 @@ from pathlib import Path
 from unstuck.model.errors import UnstuckError
 
 APPLICATION = "unstuck.demo.tasks:app"
-LAST_LINES = 12
 STOP_SECONDS = 30.0
 GONE_SECONDS = 10.0
 
@@ -69,6 +68,11 @@ class Supervisor:
         """The process id, which is also its group's."""
         return self.process.pid
 
+    def last_word(self) -> str:
+        """The last line of its log."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return lines[-1] if lines else "not a word"
+
     def end_group(self) -> None:
         """SIGKILL for it and its children."""
         with suppress(ProcessLookupError, PermissionError):
@@ -113,8 +117,7 @@ class Crew:
         for one in self.living:
             code = one.process.poll()
             if code is not None:
-                words = "\n".join(one.log.read_text(errors="replace").splitlines()[-LAST_LINES:])
-                raise DemoFailed(f"supervisor {one.number} ended by itself with {code}: {words or 'no word'}")
+                raise DemoFailed(f"supervisor {one.number} ended by itself with {code}: {one.last_word()}")
 
     def stop(self) -> list[str]:
         """Ask all to leave and wait for it; answers what did not go as it should."""

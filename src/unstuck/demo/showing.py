@@ -179,9 +179,8 @@ class Showing:
             if time.monotonic() - self._progress_at > patience:
                 if may_end:
                     return
-                raise DemoFailed(
-                    f"nothing has moved for {patience:g} s; see the logs of the supervisors (--keep)"
-                )
+                words = "; ".join(f"supervisor {one.number}: {one.last_word()}" for one in self._crew.living)
+                raise DemoFailed(f"nothing has moved for {patience:g} s; the last words of {words}")
             time.sleep(LOOK_SECONDS)
 
     def _look(self, draw: bool = False) -> None:

@@ -1,0 +1,1 @@
+"""The demo: its counting with made-up facts, and two real runs over a small folder."""
