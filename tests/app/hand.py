@@ -40,7 +40,7 @@ class Hand:
 
     def context(self, job: ClaimedJob) -> Context:
         """The context of an attempt, with the app's way to settle inside."""
-        return Context(job, self.id, _settle_inside=self.app.settle_inside, _verdict_id=uuid4())
+        return Context(job, self.id, _settle_inside=self.app.settle_inside, verdict_id=uuid4())
 
     def settle(self, verdict: Verdict) -> Answer:
         """Settle one verdict."""

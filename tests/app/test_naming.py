@@ -70,7 +70,7 @@ def test_files_on_the_path(tmp_path: Path) -> None:
     assert name_of_file(tmp_path / "program", [str(tmp_path)]) is None
 
 
-def test_another_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_store(tmp_path: Path) -> None:
     app = App("memory://")
     app.use_url("sqlite:///other.db", tmp_path)
     assert app.url == f"sqlite:///{tmp_path}/other.db"
@@ -81,8 +81,6 @@ def test_another_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with app:
         assert t.enqueue().refresh().task == "t"
-    monkeypatch.setenv("UNSTUCK_URL_OVERRIDE", "memory://")
-    assert App("sqlite:///jobs.db").url == "memory://"
 
 
 def test_modules_of_tasks_are_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

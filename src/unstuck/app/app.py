@@ -44,9 +44,6 @@ from unstuck.storage.protocol import Filter, Store
 
 R = TypeVar("R")
 
-OVERRIDE = "UNSTUCK_URL_OVERRIDE"
-"""Set by `--url` for the processes that a command starts: stronger than the URL in the code."""
-
 
 class TaskDecorator(Protocol):
     """What `@app.task(...)` gives: `async def` first, so that its result type is what it returns."""
@@ -77,7 +74,7 @@ class App:
     ):
         if isinstance(tasks, str):
             raise BadSetting(f"tasks={tasks!r} must be a list of module names")
-        said = os.environ.get(OVERRIDE) or url or os.environ.get("UNSTUCK_URL")
+        said = url or os.environ.get("UNSTUCK_URL")
         if not said:
             raise BadSetting(
                 'no store: give App a URL, for example App("sqlite:///jobs.db"), or set UNSTUCK_URL'
