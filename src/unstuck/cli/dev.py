@@ -34,7 +34,7 @@ AGAIN = "_UNSTUCK_DEV_AGAIN"
 
 
 @click.command(name="dev")
-@working_options
+@working_options(grace="5s")
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Start again when code changes.")
 @pass_place
 def dev(place: Place, /, reload: bool, queues: tuple[str, ...], log_level: str, **said: Any) -> int:
@@ -67,7 +67,6 @@ def dev(place: Place, /, reload: bool, queues: tuple[str, ...], log_level: str, 
     left, change = asyncio.run(_work(solo, Watch(folder_of(name)) if reload else None))
     keeper.close()
     if change is not None:
-        log.info("%s changed: starting again", change)
         _begin_again()
     return 0 if left is Left.CLEAN else NOT_FINE
 
@@ -86,6 +85,7 @@ async def _work(solo: Solo, watch: Watch | None) -> tuple[Left, str | None]:
         loop.call_soon_threadsafe(solo.stop, asked)
 
     def told(path: str) -> None:
+        log.info("%s changed: stopping what runs, to start again", path)
         changes.append(path)
         loop.call_soon_threadsafe(solo.stop, 1)
 

@@ -17,7 +17,7 @@ from unstuck.app.identity import id_of
 from unstuck.cli.choosing import choice_of, filter_options
 from unstuck.cli.jobs_changing import cancel, delete, retry
 from unstuck.cli.place import Place, pass_place
-from unstuck.cli.records import job_record, plain
+from unstuck.cli.records import attempt_of, job_record, plain
 from unstuck.cli.showing import moment, note, print_json, print_table, say, say_block
 from unstuck.model.errors import JobNotFound
 from unstuck.model.job import Attempt, Job, LogLine
@@ -55,7 +55,7 @@ def list_(place: Place, /, limit: int, after: str | None, as_json: bool, **said:
             job.task,
             job.state,
             job.reason,
-            job.attempt,
+            attempt_of(job),
             moment(job.created_at),
             moment(job.wake_at),
         )

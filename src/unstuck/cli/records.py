@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from unstuck.model.job import Job
+from unstuck.model.states import State
 from unstuck.model.worker import Worker
 
 
@@ -41,13 +42,18 @@ def plain(value: Any) -> Any:
 def job_record(job: Job) -> dict[str, Any]:
     """Every field of a job, and the number of its attempt."""
     record: dict[str, Any] = plain(job)
-    record["attempt"] = job.attempt
+    record["attempt"] = attempt_of(job)
     for name in ("args", "result"):
         record[name] = stored_json(record[name])
     if job.progress is not None:
         done, total, text = job.progress
         record["progress"] = {"done": done, "total": total, "text": text}
     return record
+
+
+def attempt_of(job: Job) -> int:
+    """The number of the current, the next or the last attempt: one that failed for good has no next."""
+    return max(1, job.attempt - 1) if job.state is State.FAILED else job.attempt
 
 
 def worker_record(worker: Worker) -> dict[str, Any]:

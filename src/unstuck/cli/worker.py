@@ -26,7 +26,7 @@ log = logging.getLogger("unstuck.cli")
 
 
 @click.command(name="worker")
-@working_options
+@working_options(grace="30s")
 @click.option("--processes", type=int, default=1, show_default=True, help="Child processes.")
 @click.option(
     "--health-port",

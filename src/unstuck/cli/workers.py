@@ -1,13 +1,14 @@
 """`unstuck workers`: who works, who is late, and asking them to take nothing new or to leave.
 
 What is asked is written to the worker's row, where its next claim and its next look read it; nothing is
-signalled, so it works from any machine. Naming a supervisor means its children as well.
+signalled, so it works from any machine. A supervisor that is asked leaves with its children; a child that
+is asked alone is replaced by its supervisor. Whoever has left does not come back by itself, but what
+started it (systemd, a container platform) may start it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
 
 import click
 
@@ -81,17 +82,12 @@ def _drain(place: Place, ids: tuple[str, ...], everybody: bool, as_json: bool) -
     store = place.store
     living = [worker for worker in place.run(store.workers()) if worker.ended_at is None]
     meant, unknown = (living, []) if everybody else _named(ids, living)
-    # A supervisor first: it must know before its children leave, or it would replace them.
-    meant = sorted(meant, key=lambda worker: worker.kind != "supervisor")
-    drained = [worker for worker in meant if place.run(store.drain(worker.id))]
-    asked = {worker.id for worker in drained}
+    drained = [worker for worker in _heads(meant) if place.run(store.drain(worker.id))]
     if as_json:
         print_json({"draining": [str(worker.id) for worker in drained], "not_found": unknown})
     else:
         for worker in drained:
-            say(f"{worker.id}: {worker.kind}, process {worker.pid} on {worker.host}, claims nothing more")
-            if worker.supervisor_id is not None and worker.supervisor_id not in asked:
-                say(f"  its supervisor {worker.supervisor_id} will replace it; name that one to stop both")
+            say(_told(worker))
         if not drained:
             say("no worker is running")
     for text in unknown:
@@ -100,17 +96,26 @@ def _drain(place: Place, ids: tuple[str, ...], everybody: bool, as_json: bool) -
 
 
 def _named(ids: Sequence[str], living: Sequence[Worker]) -> tuple[list[Worker], list[str]]:
-    """The workers whose ids these are, the children of supervisors among them, and what names nobody."""
-    meant: dict[UUID, Worker] = {}
-    unknown: list[str] = []
-    for text in ids:
-        found = [worker for worker in living if text.strip().lower() == str(worker.id)]
-        if not found:
-            unknown.append(text)
-        for one in found:
-            meant[one.id] = one
-            meant.update({child.id: child for child in living if child.supervisor_id == one.id})
-    return list(meant.values()), unknown
+    """The workers whose ids these are, and what names nobody."""
+    by_id = {str(worker.id): worker for worker in living}
+    words = [text.strip().lower() for text in ids]
+    meant = {word: by_id[word] for word in words if word in by_id}
+    return list(meant.values()), [text for text in words if text not in by_id]
+
+
+def _heads(meant: Sequence[Worker]) -> list[Worker]:
+    """Without the children of supervisors that are meant too: one that left first would be replaced."""
+    ids = {worker.id for worker in meant}
+    return [worker for worker in meant if worker.supervisor_id not in ids]
+
+
+def _told(worker: Worker) -> str:
+    who = f"{worker.id}: {worker.kind}, process {worker.pid} on {worker.host},"
+    if worker.kind == "supervisor":
+        return f"{who} reads this with its next sweep; then its children claim nothing more and leave"
+    if worker.supervisor_id is not None:
+        return f"{who} claims nothing more and leaves; its supervisor {worker.supervisor_id} replaces it"
+    return f"{who} claims nothing more and leaves"
 
 
 def _row(worker: Worker) -> tuple[object, ...]:

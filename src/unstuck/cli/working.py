@@ -28,8 +28,8 @@ LEVELS = ("debug", "info", "warning", "error")
 _DEFAULT = Settings()
 
 
-def working_options(command: F) -> F:
-    """The options of whoever runs jobs."""
+def working_options(grace: str) -> Callable[[F], F]:
+    """The options of whoever runs jobs; `grace` is the default of --grace."""
     options = [
         click.option(
             "-q",
@@ -63,7 +63,7 @@ def working_options(command: F) -> F:
         click.option("--poll", default="1s", show_default=True, help="How often due work is looked for."),
         click.option(
             "--grace",
-            default=words_of(int(_DEFAULT.grace * 1_000_000)),
+            default=grace,
             show_default=True,
             help="How long running jobs may take to finish at a stop.",
         ),
@@ -75,9 +75,13 @@ def working_options(command: F) -> F:
         ),
         click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    def wrap(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return wrap
 
 
 def settings_of(queues: Sequence[str], *, processes: int = 1, **said: Any) -> Settings:
