@@ -54,13 +54,6 @@ class Boss:
         os.kill(pid, signal.SIGKILL)
         return boottime()
 
-    def freeze(self, pids: Sequence[int]) -> float:
-        """SIGSTOP these processes; answers when all are stopped."""
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        until(lambda: all(_state_of(pid) in "T" for pid in pids), PATIENCE, "processes are stopped")
-        return boottime()
-
     def thaw(self, pids: Sequence[int]) -> float:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
@@ -118,6 +111,17 @@ class Crew:
             "the children of a new supervisor are registered",
         )
         return boss
+
+    def freeze(self, shelf: Shelf, pids: Sequence[int]) -> float:
+        """SIGSTOP these processes, none of them in the middle of a transaction; answers when they stand."""
+        while True:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            until(lambda: all(_state_of(pid) == "T" for pid in pids), PATIENCE, "processes are stopped")
+            if shelf.is_free():
+                return boottime()
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def logs(self) -> Iterator[str]:
         for file in sorted(self.folder.glob("worker-*.log")):

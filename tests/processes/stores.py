@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -73,6 +74,10 @@ class Shelf:
     def offenders(self) -> Mapping[str, list[str]]:
         return {name: ids for name, ids in self.run(self.store.offenders()).items() if ids}
 
+    def is_free(self) -> bool:
+        """Whether nobody holds what all others need in order to write."""
+        return IS_FREE[self.keeper.engine](self.url)
+
     def close(self) -> None:
         self.keeper.close()
 
@@ -86,3 +91,18 @@ def _postgres(request: pytest.FixtureRequest) -> str:
 
 
 ENGINES: dict[str, Callable[[pytest.FixtureRequest], str]] = {"sqlite": _sqlite, "postgres": _postgres}
+
+
+def _has_no_writer(url: str) -> bool:
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0.2, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE").execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+IS_FREE: dict[str, Callable[[str], bool]] = {"sqlite": _has_no_writer, "postgres": lambda url: True}
+"""On PostgreSQL the locks of a stopped client are of single rows, and the server ends its transaction."""
