@@ -48,19 +48,25 @@ class Where:
             return instance is not None and _proved.get(self.key) == instance
         return False
 
-    def note(self, found: str | None, instance: str) -> None:
-        """Remember the proof. Raises BadTransaction where the connection reaches another store."""
+    def note(self, found: str | None) -> bool:
+        """Remember that the connection reaches the store; False where it may be another one."""
+        if found is None or found != _instances.get(self.keeper):
+            return False
+        # Some connections cannot be referred to weakly; they are simply asked each time.
+        with suppress(TypeError):
+            _proved[self.key] = found
+        return True
+
+    def compare(self, found: str | None, instance: str) -> None:
+        """Compare with what the store says of itself. Raises BadTransaction where that is another."""
         _instances[self.keeper] = instance
         if found is None:
             raise BadTransaction(
                 f"tx= is {self.what} that does not see the tables of the store {self.keeper.url_shown}:"
                 " it belongs to another database"
             )
-        if found != instance:
+        if not self.note(found):
             raise BadTransaction(f"tx= is {self.what} of another store than {self.keeper.url_shown}")
-        # Some connections cannot be referred to weakly; they are simply asked each time.
-        with suppress(TypeError):
-            _proved[self.key] = instance
 
     @property
     def sight(self) -> Spelled:
@@ -130,8 +136,9 @@ class BlockingJoined(Joined):
         where = self._where
         if not where.is_proved:
             meta = where.keeper.store.meta
-            found = run_inside(self, meta()) if self.send(where.sight) else {}
-            where.note(found.get("instance"), where.keeper.run(meta())["instance"])
+            found = run_inside(self, meta()).get("instance") if self.send(where.sight) else None
+            if not where.note(found):
+                where.compare(found, where.keeper.run(meta())["instance"])
         return run_inside(self, plan)
 
 
@@ -162,8 +169,10 @@ class AsyncJoined(Joined):
         where = self._where
         if not where.is_proved:
             meta = where.keeper.store.meta
-            found = await run_inside_async(self, meta()) if await self.asend(where.sight) else {}
-            where.note(found.get("instance"), (await where.keeper.arun(meta()))["instance"])
+            is_there = await self.asend(where.sight)
+            found = (await run_inside_async(self, meta())).get("instance") if is_there else None
+            if not where.note(found):
+                where.compare(found, (await where.keeper.arun(meta()))["instance"])
         return await run_inside_async(self, plan)
 
 
