@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from unstuck.engine.executing import Executor
 from unstuck.engine.handler import Kind
-from unstuck.engine.shift import Held, Shift
+from unstuck.engine.shift import Shift
 from unstuck.rules.settings import QueueShare
 from unstuck.storage.protocol import Cursor
 
@@ -81,8 +81,7 @@ class Claiming:
             tasks = [name for name in tasks if executor.is_fast(name)]
             limit = PREFETCH_MAX - len(shift.buffer) - len(shift.outbox)
         else:
-            waiting = sum(executor.kind_of(held.job.task) is course.kind for held in shift.buffer)
-            limit = executor.room()[course.kind] - waiting
+            limit = executor.room(course.kind) - shift.buffer.count(course.kind)
         if course.share.limit is not None:
             limit = min(limit, course.share.limit - self._in_hand(course.share.name))
         return tasks, min(limit, PREFETCH_MAX)
@@ -114,5 +113,4 @@ class Claiming:
             self._cursors.pop(course, None)
         else:
             self._dry.add(course)
-        shift.buffer.extend(Held(job, withdrawn, now) for job in jobs)
-        self._executor.start_next()
+        self._executor.take(jobs, withdrawn, now)

@@ -17,18 +17,18 @@ import asyncio
 import contextvars
 import ctypes
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from unstuck.engine import concluding
+from unstuck.engine.buffer import Held
 from unstuck.engine.concluding import Stop
 from unstuck.engine.context import Context, current_context
 from unstuck.engine.handler import Handler, Kind
 from unstuck.engine.page import Phase
-from unstuck.engine.shift import Held, Key, Shift
+from unstuck.engine.shift import Key, Shift
 from unstuck.engine.threads import ThreadPool
 from unstuck.model.errors import Steering
 from unstuck.model.job import ClaimedJob
@@ -91,43 +91,41 @@ class Executor:
         self._means: dict[str, tuple[int, float]] = {}
         self.wrote: Callable[[Context], None] = lambda context: None
 
-    def room(self) -> dict[Kind, int]:
-        """Free places per kind, not counting what already lies in the buffer."""
-        return dict(self._free)
-
-    def kind_of(self, task: str) -> Kind:
-        """The kind of place that a task needs."""
-        return self._shift.handlers[task].kind
+    def room(self, kind: Kind) -> int:
+        """Free places of this kind."""
+        return self._free[kind]
 
     def is_fast(self, task: str) -> bool:
         """Whether its recent mean is under 5 ms, so that claiming more than the free places pays."""
         samples, mean = self._means.get(task, (0, 1.0))
         return samples >= FAST_SAMPLES and mean < FAST_SECONDS
 
+    def take(self, jobs: Sequence[ClaimedJob], withdrawn: int, now: float) -> None:
+        """Claimed jobs arrive: start what has a place, keep the rest in the buffer."""
+        shift = self._shift
+        for job in jobs:
+            handler = shift.handlers.get(job.task)
+            if handler is None:
+                shift.hand_back(job, started=False, why="its task is not known here")
+                continue
+            is_alone = job.is_suspect and self._isolate is not None
+            shift.buffer.put(Held(job, withdrawn, now, Kind.ISOLATED if is_alone else handler.kind))
+        self.start_next()
+
     def start_next(self) -> None:
         """Start from the buffer whatever has a place, in order of the line within each kind."""
         shift = self._shift
-        skipped: deque[Held] = deque()
-        while shift.buffer and any(free > 0 for free in self._free.values()):
-            if not shift.may_start:
-                break
-            held = shift.buffer.popleft()
-            handler = shift.handlers.get(held.job.task)
-            if handler is None:
-                shift.hand_back(held.job, started=False, why="its task is not known here")
-                continue
-            is_alone = held.job.is_suspect and self._isolate is not None
-            kind = Kind.ISOLATED if is_alone else handler.kind
-            if self._free[kind] <= 0:
-                skipped.append(held)
-            elif not self._begin(held, handler, kind):
-                skipped.append(held)
-                break
-        shift.buffer.extendleft(reversed(skipped))
+        for kind in Kind:
+            while self._free[kind] > 0 and shift.buffer.count(kind) and shift.may_start:
+                held = shift.buffer.take(kind)
+                if held is not None and not self._begin(held):
+                    shift.buffer.put_back(held)
+                    break
         shift.page.free_places = max(0, sum(self._free.values()) - len(shift.buffer))
 
-    def _begin(self, held: Held, handler: Handler, kind: Kind) -> bool:
-        shift, job, now = self._shift, held.job, self._shift.env.now()
+    def _begin(self, held: Held) -> bool:
+        shift, job, kind, now = self._shift, held.job, held.kind, self._shift.env.now()
+        handler = shift.handlers[job.task]
         timeout = None if job.timeout_us is None else job.timeout_us / 1_000_000
         phase = Phase.ISOLATED if kind is Kind.ISOLATED else Phase.RUNNING
         slot = shift.page.write_slot(job.id, job.fence, phase, now + timeout if timeout else 0.0)

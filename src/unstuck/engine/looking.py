@@ -67,9 +67,7 @@ class Looking:
     def _give_back_what_waits(self) -> None:
         """A claimed job that has not started within one poll goes back: others may be free."""
         shift, now = self._shift, self._shift.env.now()
-        stale = [held for held in shift.buffer if now - held.claimed_at > shift.settings.poll]
-        for held in stale:
-            shift.buffer.remove(held)
+        for held in shift.buffer.take_where(lambda held: now - held.claimed_at > shift.settings.poll):
             if held.job.is_suspect:
                 self._executor.put_off(held.job)
             else:

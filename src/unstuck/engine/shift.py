@@ -8,12 +8,12 @@ together are exactly what this worker believes it owns, which is what reconcilin
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from unstuck.engine.buffer import Buffer
 from unstuck.engine.env import Env
 from unstuck.engine.handler import Handler
 from unstuck.engine.page import Page
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
     from unstuck.engine.executing import Run
 
 Key = tuple[UUID, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A claimed job that has not started: under which withdrawal number it was claimed, and when."""
-
-    job: ClaimedJob
-    withdrawn: int
-    claimed_at: float
 
 
 def nobody() -> None:
@@ -55,7 +46,7 @@ class Shift:
     page: Page
     claim_lane: Lane
     settle_lane: Lane
-    buffer: deque[Held] = field(default_factory=deque[Held])
+    buffer: Buffer = field(default_factory=Buffer)
     runs: dict[Key, Run] = field(default_factory=dict[Key, "Run"])
     outbox: dict[Key, Verdict] = field(default_factory=dict[Key, Verdict])
     claims_in_flight: int = 0
@@ -99,5 +90,5 @@ class Shift:
 
     def hand_back_buffer(self, why: str) -> None:
         """Give back everything that has not started."""
-        while self.buffer:
-            self.hand_back(self.buffer.popleft().job, started=False, why=why)
+        for held in self.buffer.take_where(lambda held: True):
+            self.hand_back(held.job, started=False, why=why)

@@ -1,0 +1,61 @@
+"""Claimed and not started: one line per kind of place, so that a full kind never stands in another's way."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from unstuck.engine.handler import Kind
+from unstuck.model.job import ClaimedJob
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A claimed job that has not started: under which withdrawal number it was claimed, and when."""
+
+    job: ClaimedJob
+    withdrawn: int
+    claimed_at: float
+    kind: Kind
+
+
+class Buffer:
+    """What a worker holds and has not started, in order of the line within each kind."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Kind, deque[Held]] = {kind: deque() for kind in Kind}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    def __iter__(self) -> Iterator[Held]:
+        for line in self._lines.values():
+            yield from line
+
+    def count(self, kind: Kind) -> int:
+        """How many wait for this kind of place."""
+        return len(self._lines[kind])
+
+    def put(self, held: Held) -> None:
+        """Last in its line."""
+        self._lines[held.kind].append(held)
+
+    def put_back(self, held: Held) -> None:
+        """First in its line again."""
+        self._lines[held.kind].appendleft(held)
+
+    def take(self, kind: Kind) -> Held | None:
+        """The first that waits for this kind of place."""
+        line = self._lines[kind]
+        return line.popleft() if line else None
+
+    def take_where(self, is_meant: Callable[[Held], bool]) -> list[Held]:
+        """Take out all that are meant."""
+        taken: list[Held] = []
+        for kind, line in self._lines.items():
+            meant = [held for held in line if is_meant(held)]
+            if meant:
+                taken += meant
+                self._lines[kind] = deque(held for held in line if not is_meant(held))
+        return taken
