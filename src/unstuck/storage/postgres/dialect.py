@@ -14,6 +14,8 @@ from typing import Any
 from unstuck.storage.plan import Statement
 from unstuck.storage.sql.library import Dialect, Spelled, row_source
 
+NOW = "statement_timestamp()"
+
 _TYPES = {"moment": "timestamptz"}
 
 
@@ -21,9 +23,9 @@ class PostgresDialect(Dialect):
     """Resolves and spells for PostgreSQL. `now` is the SQL of the store's clock."""
 
     engine = "postgres"
-    now_in_a_script = "statement_timestamp()"
+    now_in_a_script = NOW
 
-    def __init__(self, prefix: str = "unstuck_", now: str = "statement_timestamp()"):
+    def __init__(self, prefix: str = "unstuck_", now: str = NOW):
         super().__init__(prefix)
         self.now = now
 

@@ -27,6 +27,6 @@ SELECT 'size', CAST(sum(pg_total_relation_size(c.oid)) AS text)
 FROM pg_catalog.pg_class AS c
 WHERE c.relkind = 'r' AND pg_catalog.pg_table_is_visible(c.oid) AND c.relname {one of :names text}
 UNION ALL
-SELECT 'oldest_snapshot_seconds', CAST(COALESCE(max(extract(epoch FROM statement_timestamp() - a.xact_start)), 0)::bigint AS text)
+SELECT 'oldest_snapshot_seconds', CAST(COALESCE(max(extract(epoch FROM {now} - a.xact_start)), 0)::bigint AS text)
 FROM pg_catalog.pg_stat_activity AS a
 WHERE a.backend_xmin IS NOT NULL AND a.datname = current_database() AND a.pid <> pg_backend_pid()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unstuck.model.job import Job
-from unstuck.model.states import Event, Reason, State, sources_of, target_of
+from unstuck.model.states import Event, Reason, sources_of, target_of
 from unstuck.storage.plan import ContinueWith, Mode, Requests, Rows, Statement, planned
 from unstuck.storage.sql import rows
 from unstuck.storage.sql.library import block

@@ -1,0 +1,247 @@
+"""Connections to PostgreSQL in both colours: spell, send, and say in our words what went wrong.
+
+Both stand in autocommit. A plan of one statement is sent as it is; a plan of several begins with one
+round trip that also sets, for this transaction only, how long it may stand still, wait for a lock and
+run a statement: a client that is stopped between two statements must not block the rest for ever.
+Nothing outlives a transaction and nothing is prepared, so a pooler in transaction mode may stand between.
+
+A connection knows when it is *spent* (the server went, went read-only, or the answer is lost); its owner
+then drops it. Planning anew each time costs less than a millisecond per 500 rows, and a plan that was
+cached while the table was small would scan it for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import ConnStatus, TransactionStatus
+
+from unstuck.model.errors import BadSetting
+from unstuck.storage.plan import Mode, Request, Script, Statement
+from unstuck.storage.postgres.dialect import PostgresDialect
+from unstuck.storage.postgres.errors import is_spent, not_connected, said
+from unstuck.storage.sql.library import Style
+
+CONNECT_SECONDS = 10
+
+BEGIN = (
+    "/* unstuck:begin */ BEGIN ISOLATION LEVEL READ COMMITTED;"
+    " SET LOCAL idle_in_transaction_session_timeout = '5s';"
+    " SET LOCAL lock_timeout = '3s';"
+    " SET LOCAL statement_timeout = '30s'"
+)
+COMMIT = "/* unstuck:commit */ COMMIT"
+ROLLBACK = "/* unstuck:rollback */ ROLLBACK"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the server is, and how it is named in messages: without the password."""
+
+    conninfo: str = field(repr=False)
+    shown: str
+
+    @classmethod
+    def of(cls, url: str, application: str) -> Address:
+        """The address in a URL. Raises BadSetting where libpq cannot read it."""
+        try:
+            parts = conninfo_to_dict(url)
+        except psycopg.Error as error:
+            raise BadSetting(f"the URL of the store cannot be read: {str(error).strip()}") from None
+        host = str(parts.get("host") or parts.get("hostaddr") or os.environ.get("PGHOST") or "localhost")
+        port = str(parts.get("port") or os.environ.get("PGPORT") or "5432")
+        name = str(parts.get("dbname") or os.environ.get("PGDATABASE") or "")
+        user = f"{parts['user']}@" if parts.get("user") else ""
+        extra: dict[str, Any] = {
+            "application_name": parts.get("application_name") or application,
+            "connect_timeout": parts.get("connect_timeout") or CONNECT_SECONDS,
+            # A host that vanished is noticed within a minute even where nobody sets a deadline.
+            "keepalives_idle": parts.get("keepalives_idle") or 30,
+            "keepalives_interval": parts.get("keepalives_interval") or 10,
+            "keepalives_count": parts.get("keepalives_count") or 3,
+            "tcp_user_timeout": parts.get("tcp_user_timeout") or 30_000,
+        }
+        if "," in host:
+            extra["target_session_attrs"] = parts.get("target_session_attrs") or "read-write"
+        return cls(make_conninfo(url, **extra), f"postgresql://{user}{host}:{port}/{name}")
+
+
+class _Common:
+    """What both colours know of their connection."""
+
+    def __init__(self, raw: psycopg.Connection[Any] | psycopg.AsyncConnection[Any], address: Address):
+        self.address = address
+        self.is_spent = False
+        self.opened = time.monotonic()
+        self._pgconn = raw.pgconn
+        self._mode = Mode.READ
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the server has closed the connection while nobody used it; asks the socket, not the server."""
+        if self.is_spent or self._pgconn.status != ConnStatus.OK:
+            return True
+        try:
+            self._pgconn.consume_input()
+        except psycopg.Error:
+            return True
+        return self._pgconn.status != ConnStatus.OK
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no transaction is open and nothing is in flight."""
+        return self._pgconn.transaction_status == TransactionStatus.IDLE
+
+    def cut(self) -> None:
+        """Break the connection under whoever waits for it: he sees it closed, at once, and no cancel is sent."""
+        self.is_spent = True
+        try:
+            descriptor = self._pgconn.socket
+        except psycopg.Error:
+            return
+        with socket.socket(fileno=os.dup(descriptor)) as twin:
+            try:
+                twin.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def _said(self, error: psycopg.Error, *, at_commit: bool = False) -> Exception:
+        is_gone = self._pgconn.status != ConnStatus.OK
+        if is_gone or is_spent(error):
+            self.is_spent = True
+        in_doubt = at_commit or self._mode is Mode.WRITE
+        return said(error, self.address.shown, is_gone=is_gone, in_doubt=in_doubt)
+
+
+class PostgresConnection(_Common):
+    """The blocking colour; used by one thread at a time."""
+
+    def __init__(self, address: Address, dialect: PostgresDialect):
+        try:
+            self._raw = psycopg.connect(address.conninfo, autocommit=True, prepare_threshold=None)
+        except psycopg.Error as error:
+            raise not_connected(error, address.shown) from error
+        super().__init__(self._raw, address)
+        self._dialect = dialect
+
+    def begin(self, mode: Mode) -> None:
+        """Begin, in one round trip, where the plan asks for a transaction."""
+        self._mode = mode
+        if mode is Mode.TRANSACTION:
+            self._send(BEGIN)
+
+    def execute(self, request: Request) -> Any:
+        """The rows of one statement."""
+        found: list[tuple[Any, ...]] = []
+        try:
+            for text, values in _spelled(self._dialect, request):
+                cursor = self._raw.execute(text, values)
+                if cursor.description is not None:
+                    found += cursor.fetchall()
+        except psycopg.Error as error:
+            raise self._said(error) from error
+        return found
+
+    def commit(self, mode: Mode) -> None:
+        """Make it durable; from here to the answer the outcome is in doubt."""
+        if mode is Mode.TRANSACTION:
+            self._send(COMMIT, at_commit=True)
+
+    def rollback(self, mode: Mode) -> None:
+        """Undo, if there is anybody left to ask."""
+        if self.is_spent or self.is_idle:
+            return
+        try:
+            self._raw.execute(ROLLBACK)
+        except psycopg.Error:
+            self.is_spent = True
+
+    def close(self) -> None:
+        """Close; never waits."""
+        self._raw.close()
+
+    def _send(self, text: LiteralString, *, at_commit: bool = False) -> None:
+        try:
+            self._raw.execute(text)
+        except psycopg.Error as error:
+            raise self._said(error, at_commit=at_commit) from error
+
+
+class AsyncPostgresConnection(_Common):
+    """The async colour; used by one task at a time. The twin of the blocking one, word for word."""
+
+    def __init__(self, raw: psycopg.AsyncConnection[Any], address: Address, dialect: PostgresDialect):
+        super().__init__(raw, address)
+        self._raw = raw
+        self._dialect = dialect
+
+    @classmethod
+    async def open(cls, address: Address, dialect: PostgresDialect) -> AsyncPostgresConnection:
+        """Connect."""
+        try:
+            raw = await psycopg.AsyncConnection.connect(
+                address.conninfo, autocommit=True, prepare_threshold=None
+            )
+        except psycopg.Error as error:
+            raise not_connected(error, address.shown) from error
+        return cls(raw, address, dialect)
+
+    async def begin(self, mode: Mode) -> None:
+        """Begin, in one round trip, where the plan asks for a transaction."""
+        self._mode = mode
+        if mode is Mode.TRANSACTION:
+            await self._send(BEGIN)
+
+    async def execute(self, request: Request) -> Any:
+        """The rows of one statement."""
+        found: list[tuple[Any, ...]] = []
+        try:
+            for text, values in _spelled(self._dialect, request):
+                cursor = await self._raw.execute(text, values)
+                if cursor.description is not None:
+                    found += await cursor.fetchall()
+        except psycopg.Error as error:
+            raise self._said(error) from error
+        return found
+
+    async def commit(self, mode: Mode) -> None:
+        """Make it durable; from here to the answer the outcome is in doubt."""
+        if mode is Mode.TRANSACTION:
+            await self._send(COMMIT, at_commit=True)
+
+    async def rollback(self, mode: Mode) -> None:
+        """Undo, if there is anybody left to ask."""
+        if self.is_spent or self.is_idle:
+            return
+        try:
+            await self._raw.execute(ROLLBACK)
+        except psycopg.Error:
+            self.is_spent = True
+
+    async def aclose(self) -> None:
+        """Close; never waits for the server."""
+        await self._raw.close()
+
+    async def _send(self, text: LiteralString, *, at_commit: bool = False) -> None:
+        try:
+            await self._raw.execute(text)
+        except psycopg.Error as error:
+            raise self._said(error, at_commit=at_commit) from error
+
+
+def _spelled(dialect: PostgresDialect, request: Request) -> list[tuple[LiteralString, Any]]:
+    # psycopg asks for literal texts, so that nobody puts a value into one; ours come from the library.
+    if isinstance(request, Statement):
+        return [
+            (cast("LiteralString", spelled.text), spelled.values)
+            for spelled in dialect.spell(request, Style.PYFORMAT)
+        ]
+    if isinstance(request, Script):
+        return [(cast("LiteralString", request.text), None)]
+    raise TypeError(f"PostgreSQL runs statements, not a {type(request).__name__}")

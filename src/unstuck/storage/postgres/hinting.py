@@ -1,0 +1,134 @@
+"""Saying that a queue has work: NOTIFY on a connection of its own, never in anybody's transaction.
+
+NOTIFY serialises commits, so one per job would cost more than it gives. The first hint goes at once;
+after it a queue is named at most once per 50 milliseconds and process. A thread does it, so nobody waits
+for it. What fails is forgotten, and for a few seconds nothing is tried: polling meets every bound
+without it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from unstuck.storage.postgres.connection import Address
+
+GAP_SECONDS = 0.05
+SILENT_SECONDS = 5.0
+IDLE_SECONDS = 30.0
+QUEUE = "q "
+ECHO = "e "
+
+_NOTIFY = "/* unstuck:hint */ SELECT pg_notify(%(channel)s, said) FROM unnest(%(said)s::text[]) AS said"
+
+
+class Hinter:
+    """The thread that says it. `say` never fails and never waits."""
+
+    def __init__(self, address: Address, channel: str):
+        self._address = address
+        self._channel = channel
+        self._begin()
+
+    def say(self, queues: Iterable[str]) -> None:
+        """Name these queues soon."""
+        if self._pid != os.getpid():
+            self._begin()
+        with self._changed:
+            self._pending.update(queues)
+            if self._pending and self._thread is None and not self._is_closing:
+                self._thread = threading.Thread(target=self._work, name="unstuck-hints", daemon=True)
+                self._thread.start()
+                atexit.register(self.flush)
+            self._changed.notify_all()
+
+    def flush(self, seconds: float = 0.5) -> None:
+        """Wait until what was said has gone out, for that long at most."""
+        if self._pid != os.getpid():
+            return
+        until = time.monotonic() + seconds
+        with self._changed:
+            while self._thread is not None and (self._pending or self._is_sending):
+                left = until - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    return
+
+    def close(self) -> None:
+        """Send what is left, then end the thread; the next `say` begins another."""
+        self.flush()
+        if self._pid != os.getpid():
+            return
+        with self._changed:
+            thread, self._is_closing = self._thread, True
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join(timeout=2)
+            atexit.unregister(self.flush)
+        with self._changed:
+            self._is_closing = False
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._pending: set[str] = set()
+        self._is_sending = False
+        self._is_closing = False
+        self._thread: threading.Thread | None = None
+
+    def _work(self) -> None:
+        connection: psycopg.Connection[Any] | None = None
+        said_at: dict[str, float] = {}
+        silent_until = 0.0
+        try:
+            while (queues := self._next(said_at)) is not None:
+                if queues and time.monotonic() >= silent_until:
+                    try:
+                        connection = self._send(connection, queues)
+                    except (psycopg.Error, OSError):
+                        silent_until = time.monotonic() + SILENT_SECONDS
+                        if connection is not None:
+                            connection.close()
+                        connection = None
+                elif not queues and connection is not None:
+                    connection.close()
+                    connection = None
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _next(self, said_at: dict[str, float]) -> set[str] | None:
+        """The queues whose turn it is; none after a long silence; None when the thread is to end."""
+        with self._changed:
+            self._is_sending = False
+            self._changed.notify_all()
+            while True:
+                now = time.monotonic()
+                due = {queue for queue in self._pending if now - said_at.get(queue, 0.0) >= GAP_SECONDS}
+                if due:
+                    self._pending -= due
+                    self._is_sending = True
+                    said_at.update(dict.fromkeys(due, now))
+                    return due
+                if self._is_closing:
+                    self._thread = None
+                    return None
+                if self._pending:
+                    self._changed.wait(min(said_at[queue] for queue in self._pending) + GAP_SECONDS - now)
+                elif not self._changed.wait(IDLE_SECONDS):
+                    said_at.clear()
+                    return set()
+
+    def _send(self, connection: psycopg.Connection[Any] | None, queues: set[str]) -> psycopg.Connection[Any]:
+        if connection is None:
+            connection = psycopg.connect(
+                self._address.conninfo, autocommit=True, prepare_threshold=None, connect_timeout=2
+            )
+        said = [QUEUE + queue for queue in sorted(queues)]
+        connection.execute(_NOTIFY, {"channel": self._channel, "said": said})
+        return connection

@@ -1,0 +1,114 @@
+"""The keeper on PostgreSQL: pools for those who call, lanes for the engine, an ear and a voice for hints.
+
+Before the first plan of a process the schema is asked for once, so that a store that is not migrated, or
+is of another version, is said in one sentence and not by the first statement that fails. Connections
+name themselves by `application`, and ask nothing else of the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from unstuck.model.errors import SchemaMismatch
+from unstuck.storage.migrating import Ladder, Status, current
+from unstuck.storage.opening import Ear, Keeper
+from unstuck.storage.plan import Lane, Plan, run, run_async
+from unstuck.storage.postgres.connection import Address, AsyncPostgresConnection, PostgresConnection
+from unstuck.storage.postgres.dialect import NOW, PostgresDialect
+from unstuck.storage.postgres.ear import PostgresEar
+from unstuck.storage.postgres.hinting import Hinter
+from unstuck.storage.postgres.lane import PostgresLane
+from unstuck.storage.postgres.pools import AsyncPool, Pool
+from unstuck.storage.postgres.store import PostgresStore
+
+R = TypeVar("R")
+
+
+class PostgresKeeper(Keeper):
+    """A database of a PostgreSQL server. `now` is the SQL of its clock, for the simulator."""
+
+    engine = "postgres"
+
+    def __init__(self, url: str, prefix: str = "unstuck_", application: str = "unstuck", now: str = NOW):
+        self.address = Address.of(url, application)
+        self.url_shown = self.address.shown
+        self.dialect: PostgresDialect = PostgresDialect(prefix, now)
+        self.store = PostgresStore(prefix)
+        self.migrator = Ladder(self.dialect, self._connected)
+        self._channel = f"{prefix}hints"
+        self._pool = Pool(self.open)
+        self._async_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool] = WeakKeyDictionary()
+        self._hinter = Hinter(self.address, self._channel)
+        self._checked_by = 0
+
+    def open(self) -> PostgresConnection:
+        """A blocking connection of one's own. Raises StoreErrors."""
+        connection = PostgresConnection(self.address, self.dialect)
+        try:
+            if self._checked_by != os.getpid():
+                self._check(run(connection, current(self.dialect)))
+            return connection
+        except BaseException:
+            connection.close()
+            raise
+
+    async def aopen(self) -> AsyncPostgresConnection:
+        """An async connection of one's own. Raises StoreErrors."""
+        connection = await AsyncPostgresConnection.open(self.address, self.dialect)
+        try:
+            if self._checked_by != os.getpid():
+                self._check(await run_async(connection, current(self.dialect)))
+            return connection
+        except BaseException:
+            await connection.aclose()
+            raise
+
+    def run(self, plan: Plan[R]) -> R:
+        with self._pool.connection() as connection:
+            return run(connection, plan)
+
+    async def arun(self, plan: Plan[R]) -> R:
+        loop = asyncio.get_running_loop()
+        pool = self._async_pools.get(loop)
+        if pool is None:
+            pool = self._async_pools[loop] = AsyncPool(self.aopen)
+        async with pool.connection() as connection:
+            return await run_async(connection, plan)
+
+    def lane(self, name: str) -> Lane:
+        return PostgresLane(name, self.aopen)
+
+    def ear(self) -> Ear | None:
+        return PostgresEar(self.address, self._channel)
+
+    def hint(self, queues: Iterable[str]) -> None:
+        self._hinter.say(queues)
+
+    def close(self) -> None:
+        self._hinter.close()
+        self._pool.close()
+
+    async def aclose(self) -> None:
+        loop = asyncio.get_running_loop()
+        pool = self._async_pools.pop(loop, None)
+        if pool is not None:
+            await pool.aclose()
+        await loop.run_in_executor(None, self.close)
+
+    def _check(self, stands: Status) -> None:
+        if not stands.is_current:
+            raise SchemaMismatch(f"{self.url_shown}: {stands.sentence}")
+        self._checked_by = os.getpid()
+
+    @contextmanager
+    def _connected(self) -> Generator[PostgresConnection, None, None]:
+        connection = PostgresConnection(self.address, self.dialect)
+        try:
+            yield connection
+        finally:
+            connection.close()
