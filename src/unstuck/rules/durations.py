@@ -78,7 +78,7 @@ def words_of(us: int) -> str:
 def _from_text(text: str, what: str, error: type[Misuse]) -> int:
     word = text.strip()
     if _BARE.fullmatch(word):
-        return round(float(word) * 1_000_000)
+        return _whole(float(word) * 1_000_000, text, what, error)
     total, end = 0.0, 0
     for match in _PART.finditer(word):
         if match.start() != end:
@@ -87,4 +87,10 @@ def _from_text(text: str, what: str, error: type[Misuse]) -> int:
         end = match.end()
     if not word or end != len(word):
         raise error(f"{what}={text!r} is not a duration: {_FORMS}")
-    return round(total)
+    return _whole(total, text, what, error)
+
+
+def _whole(us: float, text: str, what: str, error: type[Misuse]) -> int:
+    if not math.isfinite(us):
+        raise error(f"{what}={text[:20]!r}… is not a duration: it must be finite")
+    return round(us)

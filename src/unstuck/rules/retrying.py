@@ -21,7 +21,11 @@ def backoff_us(policy: Policy, failures: int, dice: float) -> int:
     come back together.
     """
     exponent = min(max(failures - 1, 0), 63)
-    plain = min(policy.backoff_base_us * policy.backoff_factor**exponent, policy.backoff_cap_us)
+    try:
+        grown = policy.backoff_base_us * policy.backoff_factor**exponent
+    except OverflowError:
+        grown = policy.backoff_cap_us
+    plain = min(grown, policy.backoff_cap_us)
     spread = 1.0 + policy.backoff_jitter * (2.0 * dice - 1.0)
     return max(0, min(int(plain * spread), policy.backoff_cap_us))
 

@@ -1,0 +1,1 @@
+"""Small, fast, exact tests of the pure parts."""

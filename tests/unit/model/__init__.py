@@ -1,0 +1,1 @@
+"""The nouns: the state table, verdicts, jobs and ids."""
