@@ -56,7 +56,7 @@ class Taken:
         found = list(files)
         self.files += found
         if found or not self.files:
-            self.words.append(f"{len(found):,} files of {what}")
+            self.words.append(f"{len(found):,} of {what}")
 
 
 def below(folder: Path) -> Taken:

@@ -16,12 +16,11 @@ import os
 import secrets
 import shutil
 import signal
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,13 @@ import click
 from rich.console import Console
 
 from unstuck.demo import files
-from unstuck.demo.clearing import drop_tables
+from unstuck.demo.clearing import DEMO_PREFIX, drop_tables
 from unstuck.demo.report import lines_of
 from unstuck.demo.running import Crew, Pace
 from unstuck.demo.showing import Outcome, Showing
 from unstuck.demo.view import view_for
 from unstuck.demo.witness import Witness
-from unstuck.model.errors import BadSetting
+from unstuck.model.errors import BadSetting, StoreError
 from unstuck.rules.durations import duration_us
 from unstuck.storage.opening import Keeper, open_keeper
 
@@ -112,27 +111,34 @@ def _environment() -> dict[str, str]:
 @contextmanager
 def _place(url: str | None, keep: bool, console: Console) -> Generator[tuple[Keeper, str, str, Path]]:
     """A folder and a store with the schema in place; both are gone afterwards unless kept."""
-    home = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX)).resolve()
-    prefix = f"unstuck_demo_{secrets.token_hex(3)}_"
-    keeper: Keeper | None = None
-    try:
+    prefix = f"{DEMO_PREFIX}{secrets.token_hex(3)}_"
+    with _undisturbed_exit() as leaving:
+        home = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX)).resolve()
+        if keep:
+            leaving.callback(
+                console.print, f"kept: {home}, tables {prefix}…", highlight=False, soft_wrap=True
+            )
+        else:
+            leaving.callback(shutil.rmtree, home, ignore_errors=True)
         store_url = f"sqlite:///{home / 'demo.db'}" if url is None else _absolute(url)
         keeper = open_keeper(store_url, prefix, application="unstuck demo")
         if keeper.engine == "memory":
             raise BadSetting("memory:// lives in one process only: the demo kills processes")
+        leaving.callback(keeper.close)
+        keeper.migrator.status()  # a store that cannot be reached says so here, before anything is made
+        if url is not None and not keep:
+            leaving.callback(_drop, keeper, prefix, console)
         keeper.migrator.apply()
         yield keeper, store_url, prefix, home
-    finally:
-        with _undisturbed():
-            if keeper is not None:
-                if url is not None and not keep:
-                    drop_tables(keeper, prefix)
-                    console.print(f"the tables {prefix}… are dropped", highlight=False)
-                keeper.close()
-            if keep:
-                console.print(f"kept: {home}", highlight=False, soft_wrap=True)
-            else:
-                shutil.rmtree(home, ignore_errors=True)
+
+
+def _drop(keeper: Keeper, prefix: str, console: Console) -> None:
+    try:
+        drop_tables(keeper, prefix)
+    except StoreError as error:
+        console.print(f"the tables {prefix}… could not be dropped: {error}", highlight=False, soft_wrap=True)
+        raise
+    console.print(f"the tables {prefix}… are dropped", highlight=False)
 
 
 def _absolute(url: str) -> str:
@@ -165,13 +171,23 @@ def _interruptible() -> Generator[None]:
 
 
 @contextmanager
-def _undisturbed() -> Generator[None]:
-    """A second Ctrl-C does not interrupt the cleaning."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
+def _undisturbed_exit() -> Generator[ExitStack]:
+    """A stack whose callbacks a second Ctrl-C does not interrupt."""
+    stack = ExitStack()
+
+    def leave() -> None:
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
+        try:
+            stack.close()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     try:
-        yield
-    finally:
-        sys.stdout.flush()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        yield stack
+    except BaseException:
+        with suppress(StoreError):  # told already, and not what went wrong first
+            leave()
+        raise
+    leave()
