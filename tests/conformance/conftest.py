@@ -1,4 +1,4 @@
-"""Which keepers are tried, in which colours, and how time passes for each. Nothing else names an engine.
+"""Which keepers are tried, in which colours. Nothing but this file and `grounds.py` names an engine.
 
 To add a keeper: write a `Ground` that opens an empty store and lets time pass, and enter it in KEEPERS.
 A clock that can be given is the best; where there is none, `elapse` moves every moment in the rows back,
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.conformance.grounds import SqliteGround
+from tests.conformance.grounds import PooledGround, PostgresGround, SqliteGround
 from tests.conformance.trying import Clock, Ground, Trial
 from unstuck.storage.memory.keeper import MemoryKeeper
 from unstuck.storage.memory.tables import MemoryTables
@@ -41,6 +41,8 @@ class MemoryGround(Ground):
 KEEPERS: dict[str, Callable[[pytest.FixtureRequest], Ground]] = {
     "memory": MemoryGround,
     "sqlite": SqliteGround,
+    "postgres": PostgresGround,
+    "pooled": PooledGround,
 }
 
 
