@@ -1,0 +1,13 @@
+"""Simulated worlds: the real engine under virtual time and a weather drawn from a seed.
+
+    make simulate                            the seeds of `make test`
+    make simulate SEEDS=2000                 more of them
+    make simulate SEED=17 WORLD=memory       one seed, told as a story if it fails
+    python -m tests.simulation --seed 17     the same, with the whole event log on request
+
+`loop` is the event loop (virtual time, processes that can be killed, paused and suspended), `lane` the way
+to the store with every message a point to go wrong, `weather` draws what goes wrong, `workload` the jobs
+and what their handlers do, `ground` the stores, `world` puts them together, `auditor` judges with a mind
+of its own, `story` makes a failing seed small and tells it. A seed that found a bug stands in
+`regressions.txt` for ever.
+"""

@@ -17,6 +17,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -80,6 +81,7 @@ class Auditor:
         self._recorded: set[UUID] = set()
         self._trouble: dict[Process, float] = {}
         self._stalls: list[tuple[float, float]] = []
+        self._steps: list[float] = []
         self.counts: defaultdict[str, int] = defaultdict(int)
 
     # What clients say
@@ -199,6 +201,7 @@ class Auditor:
     def clock_stepped(self) -> None:
         """The store's clock has jumped, for everybody."""
         self.stalled(0.0)
+        self._steps.append(self._world.loop.now)
 
     # When the storm is over
 
@@ -411,7 +414,10 @@ class Auditor:
                 "the healthy are not lost", f"{process} declares {owner} lost, which was calm", worker.id
             )
         for start, end in self._stalls:
-            if end - start > 0.6 * lease and end <= now < end + 0.9 * lease:
+            if end - start < 0.6 * lease or not end <= now < end + 0.9 * lease:
+                continue
+            was_over = worker.lease_until < self._world.store_now() - timedelta(seconds=now - start)
+            if not was_over and not any(start <= moment <= now for moment in self._steps):
                 self._find(
                     "the healthy are not lost",
                     f"{process} declares {owner} lost {now - end:.2f} s after a stall of {end - start:.2f} s",

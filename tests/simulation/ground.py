@@ -6,15 +6,22 @@ wire is a real connection, and the rows are read by one more that only looks.
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from tests.simulation.lane import Connection
 from unstuck.storage.memory import MemoryConnection, MemoryStore, MemoryTables
-from unstuck.storage.plan import BlockingConnection
-from unstuck.storage.protocol import Store
+from unstuck.storage.plan import run
+from unstuck.storage.protocol import Filter, Store
+from unstuck.storage.sqlite.connection import SqliteConnection
+from unstuck.storage.sqlite.keeper import SqliteKeeper
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Rows = tuple[Mapping[UUID, Any], Mapping[UUID, Any]]
@@ -27,7 +34,7 @@ class Ground(ABC):
     is_sql = True
 
     @abstractmethod
-    def connect(self) -> BlockingConnection:
+    def connect(self) -> Connection:
         """One more connection."""
 
     @abstractmethod
@@ -52,15 +59,70 @@ class MemoryGround(Ground):
         self._connection = MemoryConnection(self._tables)
         self.store = MemoryStore()
 
-    def connect(self) -> BlockingConnection:
+    def connect(self) -> Connection:
         return self._connection
 
     def rows(self) -> Rows:
         return self._tables.jobs, self._tables.workers
 
 
+class SteppedConnection(SqliteConnection):
+    """A connection that does not wait for the lock by itself: waiting is the world's, in virtual time."""
+
+    def _waiting_for_lock(self, text: str) -> None:
+        try:
+            self._raw.execute(text)
+        except sqlite3.Error as error:
+            raise self._said(error) from error
+
+
+class SqliteGround(Ground):
+    """A real file, in memory where the system allows, with one more connection that only looks."""
+
+    def __init__(self, clock: Callable[[], int]):
+        fast = Path("/dev/shm")
+        folder = tempfile.mkdtemp(prefix="unstuck-world-", dir=fast if fast.is_dir() else None)
+        self._folder = Path(folder)
+        keeper = SqliteKeeper(self._folder / "jobs.db", clock=clock)
+        keeper.open().close()
+        self._dialect = keeper.dialect
+        self.store = keeper.store
+        self._eye = self._open()
+        self._version = -1
+        self._jobs: dict[UUID, Any] = {}
+        self._workers: dict[UUID, Any] = {}
+
+    def connect(self) -> Connection:
+        return self._open()
+
+    def rows(self) -> Rows:
+        version = self._eye._raw.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version:
+            self._version = version
+            jobs, workers = self._jobs, {}
+            self._jobs = {}
+            for job in run(self._eye, self.store.find(Filter(limit=10_000))):
+                before = jobs.get(job.id)
+                self._jobs[job.id] = before if before == job else job
+            for worker in run(self._eye, self.store.workers(True)):
+                workers[worker.id] = worker
+            self._workers = workers
+        return self._jobs, self._workers
+
+    def close(self) -> None:
+        self._eye.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _open(self) -> SteppedConnection:
+        connection = SteppedConnection(self._folder / "jobs.db", self._dialect)
+        connection._raw.execute("PRAGMA synchronous = OFF")  # processes die here, machines do not
+        return connection
+
+
 def open_ground(world: str, clock: Callable[[], int]) -> Ground:
     """The ground of that name."""
     if world == "memory":
         return MemoryGround(clock)
-    raise ValueError(f"there is no world {world!r}: memory is one")
+    if world == "sqlite":
+        return SqliteGround(clock)
+    raise ValueError(f"there is no world {world!r}, only memory and sqlite")

@@ -17,7 +17,8 @@ import asyncio
 import random
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from zlib import crc32
 
 from tests.simulation.loop import Process, SimulatedLoop
 from unstuck.model.errors import OutcomeUnknown, StoreConflict, StoreError, StoreUnavailable
@@ -33,6 +34,12 @@ BUSY_PATIENCE = 2.0
 """Seconds for which a statement that finds the file locked is tried again by the store itself."""
 
 
+class Connection(BlockingConnection, Protocol):
+    """A blocking connection that can be closed."""
+
+    def close(self) -> None: ...
+
+
 class Fate(Enum):
     """What becomes of one message."""
 
@@ -46,14 +53,18 @@ class Fate(Enum):
 
 
 class Server:
-    """The store at the other end of all wires. `open` makes a connection, `saw` is told of every write."""
+    """The store at the other end of all wires.
+
+    `open` makes a connection, `saw` is told of every write, `held_up` of who found the file locked.
+    """
 
     def __init__(
         self,
         loop: SimulatedLoop,
         weather: Weather,
-        open: Callable[[], BlockingConnection],
+        open: Callable[[], Connection],
         saw: Callable[[Process, str], None],
+        held_up: Callable[[Process], None],
         tell: Callable[[str, str], None],
         *,
         is_sql: bool,
@@ -66,7 +77,10 @@ class Server:
         self.stalled_until = 0.0
         self.down_until = 0.0
         self.wires: list[Wire] = []
+        self.messages = 0
+        self.digest = 0
         self._saw = saw
+        self._held_up = held_up
         self._tell = tell
 
     def send(
@@ -89,6 +103,8 @@ class Server:
         sent: float,
     ) -> None:
         now = self.loop.now
+        self.messages += 1
+        self.digest = crc32(f"{now!r} {wire.process.name} {words} {fate.value}".encode(), self.digest)
         again = (wire, words, act, is_write, fate, back, future, sent)
         if self.is_over:
             return self._answer(future, StoreUnavailable("the world is over"))
@@ -107,7 +123,7 @@ class Server:
             wire.sever()
             kind = OutcomeUnknown if is_write else StoreUnavailable
             return self._answer(future, kind("the connection was lost"))
-        if wire.is_broken and wire.is_inside:
+        if wire.is_broken and self.is_sql:
             return None
         if fate is Fate.CONFLICT:
             wire.undo()
@@ -116,9 +132,11 @@ class Server:
         try:
             value = act()
         except StoreConflict as error:
-            if self.is_sql and now - sent < BUSY_PATIENCE and not wire.is_broken:
-                self.loop.after(BUSY_PAUSE + back, self._arrive, *again)
-                return None
+            if self.is_sql:
+                self._held_up(wire.process)
+                if now - sent < BUSY_PATIENCE:
+                    self.loop.after(BUSY_PAUSE + back, self._arrive, *again)
+                    return None
             value = error
         except Exception as error:
             value = error
@@ -137,6 +155,10 @@ class Server:
     def _answer(self, future: asyncio.Future[Any], value: Any) -> None:
         if not future.done():
             future.set_result(value)
+
+    def is_inside(self, process: Process) -> bool:
+        """Whether this process is in the middle of a transaction."""
+        return any(wire.is_inside for wire in self.wires if wire.process is process)
 
     def forget(self, process: Process) -> None:
         """The operating system closes the sockets of a process that is gone."""
@@ -217,9 +239,7 @@ class Wire:
         if not self.is_broken:
             self.is_broken = True
             self.undo()
-            close = getattr(self._connection, "close", None)
-            if close is not None and not self._server.is_sql:
-                close()
+            self._connection.close()
 
 
 class SimulatedLane:

@@ -106,7 +106,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if context is None:
             context = copy_context()
         call = Call(callback, args, context)
-        call.process = process = context.get(PROCESS) or self._outside
+        call.process = process = context.get(PROCESS, self._outside)
         process.ready.append(call)
         if not process.is_queued and not process.is_held:
             process.is_queued = True
@@ -116,10 +116,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_later(
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Any:
-        call = Call(callback, args, context or copy_context())
-        assert call.context is not None
-        call.process = call.context.get(PROCESS) or self._outside
-        return self._set(self.now + max(0.0, delay), call)
+        if context is None:
+            context = copy_context()
+        call = Call(callback, args, context)
+        call.process = context.get(PROCESS, self._outside)
+        call.due = due = self.now + delay if delay > 0.0 else self.now
+        self._made += 1
+        heappush(self._timers, (due, self._made, call))
+        return call
 
     def call_at(
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -184,12 +188,12 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self._queue.append(process)
 
     def run_until(self, is_over: Callable[[], bool], end: float) -> None:
-        """Run until `is_over()` or the virtual moment `end`."""
+        """Run until `is_over()`, asked whenever time is about to move, or the virtual moment `end`."""
         asyncio._set_running_loop(self)
         queue, outside = self._queue, self._outside
         try:
-            while not is_over():
-                if not queue and not self._advance(end):
+            while True:
+                if not queue and (is_over() or not self._advance(end)):
                     return
                 place = int(self._random() * len(queue)) if len(queue) > 1 else 0
                 process = queue[place]
@@ -202,9 +206,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     continue
                 if process is outside and call.context is None:
                     callback(*call.args)
-                else:
-                    assert call.context is not None
-                    self._run(call.context, callback, call.args)
+                    continue
+                try:
+                    call.context.run(callback, *call.args)  # type: ignore[union-attr]
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self.errors.append(f"{callback} raised {error!r}")
         finally:
             asyncio._set_running_loop(None)
 
@@ -222,14 +230,6 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 task.cancel()
             self.run_until(lambda: False, self.now + 5.0)
         raise RuntimeError(f"these tasks do not end: {left}")
-
-    def _run(self, context: Context, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        try:
-            context.run(callback, *args)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self.errors.append(f"{callback} raised {error!r}")
 
     def _set(self, due: float, call: Call) -> Call:
         call.due = due

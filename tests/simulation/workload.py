@@ -113,7 +113,7 @@ class Workload:
         dice = random.Random(f"start {start} of job {number} of {self.seed}")
         if start > STARTS_DRAWN:
             return Act(dice.uniform(0.0, 0.1), "return")
-        seconds = 10 ** dice.uniform(-2.0, 0.9)
+        seconds = dice.uniform(2.0, 12.0) if dice.random() < 0.3 else 10 ** dice.uniform(-2.0, 0.5)
         if task == "quick":
             seconds = dice.choice([0.0, 0.001])
         endings = ["return"] * 5 + ["raise"] * 2 + ["never again", "retry", "snooze", "cancel"]

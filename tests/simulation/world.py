@@ -11,6 +11,7 @@ byte for byte, each time the scenario is run.
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -127,7 +128,13 @@ class World:
         self.ground: Ground = open_ground(scenario.world, self.now_us)
         self.server_store: Store = self.ground.store
         self.server = Server(
-            self.loop, self.weather, self.ground.connect, self._saw, self.tell, is_sql=self.ground.is_sql
+            self.loop,
+            self.weather,
+            self.ground.connect,
+            self._saw,
+            self.troubled,
+            self.tell,
+            is_sql=self.ground.is_sql,
         )
         self._workers: dict[str, Process] = {}
         self._lives: dict[str, int] = {}
@@ -153,6 +160,7 @@ class World:
         log.setLevel(logging.ERROR)
         log.addHandler(listener)
         log.propagate = False
+        collects, _ = gc.isenabled(), gc.disable()  # what the dead have left must lie until the end
         try:
             self.weather.begin(self)
             for number in range(self.scenario.workers):
@@ -164,12 +172,15 @@ class World:
             loop.run_until(self._is_done, end)
             if not self.auditor.findings:
                 self.auditor.close()
+            self.tell("store", f"{self.server.messages} messages, digest {self.server.digest:08x}")
             return self._outcome()
         finally:
             self.is_over = True
             self.server.close()
             loop.wind_down()
             self.ground.close()
+            if collects:
+                gc.enable()
             log.removeHandler(listener)
             log.setLevel(level)
             log.propagate = propagate
@@ -290,6 +301,9 @@ class World:
         what = "its host is suspended" if is_suspended else "is paused"
         self.tell(process.name, f"{what} for {seconds:.2f} s")
         self.auditor.troubled(process, seconds)
+        if self.server.is_inside(process):
+            self.tell("store", f"is locked by {process} meanwhile")
+            self.auditor.stalled(seconds)
         (self.loop.suspend if is_suspended else self.loop.pause)(process)
         self.loop.after(seconds, self._go_on, process, self.loop.now, is_suspended)
 

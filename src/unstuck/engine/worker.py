@@ -137,12 +137,11 @@ class Worker:
             listening = Listening(self._ear, shift.settings, shift.look_now)
             tasks.append(asyncio.create_task(self._listen(listening), name="listening"))
         try:
-            pause = min(0.05, shift.settings.poll / 10)
+            pause = min(0.1, shift.settings.poll / 10)
             while not (shift.is_draining or shift.page.drain_level or shift.page.wants_replacement):
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await shift.gone.wait()
-                        break
+                if shift.gone.is_set():
+                    break
+                await asyncio.sleep(pause)
             return await self._leave()
         finally:
             for task in tasks:

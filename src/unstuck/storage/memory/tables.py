@@ -112,7 +112,7 @@ def in_line(jobs: Iterable[Job]) -> list[Job]:
 
 def by_id(jobs: Iterable[Job]) -> list[Job]:
     """These jobs in the order of their ids, which is that of their creation."""
-    return sorted(jobs, key=lambda job: job.id)
+    return sorted(jobs, key=lambda job: job.id.int)
 
 
 def is_expired(job: Job, now: datetime) -> bool:

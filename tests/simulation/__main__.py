@@ -1,0 +1,44 @@
+"""Run seeds from the command line: `python -m tests.simulation --seed 17 [--world sqlite] [--log]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.simulation.story import lived, smallest, told
+from tests.simulation.weather import KINDS
+from tests.simulation.world import Scenario
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds from there")
+    parser.add_argument("--world", default="memory", choices=["memory", "sqlite"])
+    parser.add_argument("--without", action="append", default=[], choices=KINDS, help="a kind of fault")
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=30)
+    parser.add_argument("--log", action="store_true", help="print the whole event log")
+    asked = parser.parse_args()
+    failed, begin = 0, time.process_time()
+    for seed in range(asked.seed, asked.seed + asked.seeds):
+        scenario = Scenario(seed, asked.world, asked.jobs, asked.workers, frozenset(asked.without))
+        outcome = lived(scenario)
+        if asked.log:
+            print(outcome.log())
+        if outcome.findings:
+            failed += 1
+            print(told(smallest(outcome)), end="\n\n")
+        elif asked.seeds == 1:
+            print(
+                f"seed {seed} on {asked.world} keeps its promises: {outcome.counts},"
+                f" weather {', '.join(outcome.kinds) or 'fair'}, {outcome.ended_at:.0f} virtual seconds"
+            )
+    seconds = time.process_time() - begin
+    print(f"{asked.seeds} seeds, {failed} failed, {asked.seeds / seconds:.1f} seeds/s of processor time")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
