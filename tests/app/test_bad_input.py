@@ -110,6 +110,16 @@ ARGUMENTS: list[tuple[str, Callable[[], Any], str]] = [
     ("large", lambda: send.enqueue(1, "x" * 300_000), "more than 256 KiB; the largest is 'note'"),
     ("object", lambda: loose.enqueue(object()), "parameter 'thing' cannot be written as JSON"),
     ("set, loose", lambda: loose.enqueue({1, 2}), "parameter 'thing' is a set and would arrive as a list"),
+    (
+        "enum, loose",
+        lambda: loose.enqueue(Colour.RED),
+        "parameter 'thing' is a Colour and would arrive as text",
+    ),
+    (
+        "Decimal, loose",
+        lambda: loose.enqueue([Decimal(1)]),
+        "parameter 'thing[0]' is a Decimal and would arrive as text",
+    ),
     ("int keys, loose", lambda: loose.enqueue({1: 2}), "has a key that would arrive as '1'"),
     ("dataclass, loose", lambda: loose.enqueue(Line(Decimal(1))), "is a Line and would arrive as a dict"),
 ]

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from tests.app.hand import Hand
 from tests.servers.postgres import PostgresServer
-from unstuck import App, BadTransaction, LostOwnership, State, Task
+from unstuck import App, BadTransaction, LostOwnership, State, StoreConflict, Task
 from unstuck.model.verdict import Answer
 from unstuck.rules.judging import handed_back
 
@@ -226,7 +226,27 @@ def test_the_wrong_state(app: App, task: TheTask, postgres_url: str) -> None:
         assert "has failed already: roll it back first" in said(task, connection)
         assert "is not a connection" in said(task, connection.cursor())
     assert "that is closed" in said(task, connection)
+    engine = sa.create_engine(sa_url(postgres_url, "psycopg"), poolclass=sa.NullPool)
+    with Session(engine) as session:
+        with pytest.raises(sa.exc.DBAPIError):
+            session.execute(sa.text("SELECT nothing FROM nowhere"))
+        assert "has failed already: roll it back first" in said(task, session)
+    with engine.connect() as core:
+        with pytest.raises(sa.exc.DBAPIError):
+            core.exec_driver_sql("SELECT nothing FROM nowhere")
+        assert "has failed already: roll it back first" in said(task, core)
     assert len(app.jobs()) == 1
+
+
+def test_a_conflict_is_named_and_left_to_the_caller(app: App, task: TheTask, postgres_url: str) -> None:
+    with psycopg.connect(postgres_url) as one, psycopg.connect(postgres_url) as other:
+        other.execute("SET LOCAL lock_timeout = '50ms'")
+        task.using(id="same", tx=one).enqueue(1)
+        with pytest.raises(StoreConflict, match="roll back and begin again"):
+            task.using(id="same", tx=other).enqueue(1)
+        other.rollback()
+        one.commit()
+        assert not task.using(id="same", tx=other).enqueue(1).created
 
 
 def test_the_wrong_store_leaves_the_transaction_usable(

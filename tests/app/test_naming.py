@@ -67,6 +67,7 @@ def test_files_on_the_path(tmp_path: Path) -> None:
     assert name_of_file(package / "c.py", [str(package)]) is None
     assert name_of_file(tmp_path / "c.py", [str(tmp_path)]) == "c"
     assert name_of_file(tmp_path / "not-a-name.py", [str(tmp_path)]) is None
+    assert name_of_file(tmp_path / "__main__.py", [str(tmp_path)]) is None
     assert name_of_file(tmp_path / "program", [str(tmp_path)]) is None
 
 

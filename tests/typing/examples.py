@@ -12,6 +12,7 @@ from typing import Any, assert_type
 from uuid import UUID
 
 from unstuck import App, Backoff, Bound, Health, Job, Keep, Snapshot, Snooze, Spec, Task, current
+from unstuck.engine.handler import Application, Handler
 
 app = App("memory://")
 
@@ -122,3 +123,7 @@ def wider(job: Job[object]) -> None:
 
 
 wider(plain.enqueue(1))
+
+# The two shapes in which the engine knows an app and its tasks.
+application: Application = app
+handlers: list[Handler] = [plain, coloured]

@@ -191,8 +191,8 @@ class App:
 
         Up to 10,000 are one transaction: all or none. More are sent in chunks of 5,000, each a transaction
         of its own, while the iterable is consumed lazily; if one fails, those before it stay, and a note
-        on the exception says how many. With `tx=`, everything is in that transaction. Answers the handles
-        in order. Raises BadArguments, IdConflict, StoreError.
+        on the exception says how many. With `tx=`, everything is in that transaction; after an error, roll
+        it back. Answers the handles in order. Raises BadArguments, IdConflict, StoreError.
         """
         jobs: list[Job[R]] = []
         for chunk in chunks_of(specs, whole=tx is not None):
@@ -273,6 +273,9 @@ class App:
     async def aclose(self) -> None:
         """Close the connections of this loop, and the rest."""
         await self.keeper.aclose()
+
+    def __repr__(self) -> str:
+        return f"<App on {self.keeper.url_shown}>"
 
     def __enter__(self) -> Self:
         return self

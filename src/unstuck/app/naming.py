@@ -17,7 +17,8 @@ def main_name() -> str | None:
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None:
-        return str(spec.name)
+        # A folder or an archive that was started has a spec, but no name.
+        return None if spec.name == "__main__" else str(spec.name)
     file = getattr(main, "__file__", None)
     return None if not file else name_of_file(Path(file), sys.path)
 
@@ -26,6 +27,8 @@ def name_of_file(file: Path, path: list[str]) -> str | None:
     """The dotted name under which a file can be imported from `path`, or None."""
     file = file.resolve()
     if file.suffix != ".py":
+        return None
+    if file.stem == "__main__":
         return None
     parts, folder = [file.stem], file.parent
     while (folder / "__init__.py").exists():

@@ -130,7 +130,7 @@ def drift(given: Any, arrived: Any) -> Unfit | None:
             if (found := drift(mine, item)) is not None:
                 found.parts.insert(0, f"[{index}]")
                 return found
-    elif type(arrived) is str and not isinstance(given, str | Enum):
+    elif type(arrived) is str and not isinstance(given, str):
         return _becomes(given, "text")
     return None
 
