@@ -15,6 +15,7 @@ from typing import Any
 
 from unstuck.app.explaining import claiming, living
 from unstuck.app.health import judged
+from unstuck.cli.showing import counted
 from unstuck.model.job import ClaimedJob
 from unstuck.model.states import Reason, State
 from unstuck.model.worker import Worker
@@ -120,7 +121,9 @@ def _unknown(keeper: Keeper, survey: Survey) -> Iterator[Ailment]:
     parked = keeper.run(keeper.store.tally(Filter(states=(State.WAITING,), reason=Reason.NO_HANDLER)))
     for (queue, _), number in sorted(parked.items()):
         yield Ailment(
-            "task", queue, f"{number:,} jobs of {queue} wait because no living worker knew their task"
+            "task",
+            queue,
+            f"{counted(number, 'job')} of {queue} {'waits' if number == 1 else 'wait'} because no living worker knew the task",
         )
 
 
@@ -132,9 +135,7 @@ def _late(survey: Survey, orphans: Sequence[tuple[ClaimedJob, Worker | None]]) -
             yield _recovering(str(job.id), what, worker.ended_at, survey, worker)
     for worker in survey.workers:
         if worker.ended_at is None and (worker.lease_left_us or 0) <= 0:
-            what = (
-                f"worker {worker.id} (pid {worker.pid} on {worker.host}) is silent with {worker.running} jobs"
-            )
+            what = f"worker {worker.id} (pid {worker.pid} on {worker.host}) is silent with {counted(worker.running, 'job')}"
             if worker.running:
                 yield _recovering(str(worker.id), what, worker.lease_until, survey, worker)
 

@@ -1,0 +1,1 @@
+"""The command line as people and scripts meet it: words in, lines, documents and exit codes out."""
