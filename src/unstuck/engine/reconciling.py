@@ -24,11 +24,13 @@ class Reconciling:
         if shift.claims_in_flight:
             return shift.settings.poll
         claims_before = shift.claims_made
+        known = shift.holds()
         plan = shift.store.owned(shift.id)
         owned = await shift.settle_lane.run(plan, shift.settings.deadline)
         if shift.claims_in_flight or shift.claims_made != claims_before:
             return shift.settings.poll
-        known = shift.holds()
+        # What was confirmed while the answer travelled may still be in it, so what was known before counts too.
+        known |= shift.holds()
         for job in owned:
             if (job.id, job.fence) not in known:
                 shift.deliver(
