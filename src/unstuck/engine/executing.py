@@ -68,6 +68,20 @@ class Run:
 Isolate = Callable[[Run], Awaitable[Verdict]]
 
 
+@dataclass(frozen=True, slots=True)
+class Escaped:
+    """What a coroutine raised that asyncio would let through its loop, ending the whole process."""
+
+    error: BaseException
+
+
+async def _contained(work: Awaitable[Any]) -> Any:
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        return Escaped(error)
+
+
 class Executor:
     """Starts what fits, stops what must stop, and delivers a verdict for everything that started."""
 
@@ -164,7 +178,7 @@ class Executor:
             run.task = asyncio.ensure_future(self._isolate(run))
             run.task.add_done_callback(lambda task: self._isolated_ended(run, task))
         elif run.handler.kind is Kind.ASYNC:
-            work = run.handler.function(**arguments)
+            work = _contained(run.handler.function(**arguments))
             run.task = asyncio.get_running_loop().create_task(work, context=scope)
             run.task.add_done_callback(lambda task: self._task_ended(run, task))
         else:
@@ -186,7 +200,10 @@ class Executor:
             self._ended(run, None, asyncio.CancelledError("the task cancelled itself"))
         else:
             error = task.exception()
-            self._ended(run, None if error else task.result(), error)
+            result: Any = None if error else task.result()
+            if isinstance(result, Escaped):
+                result, error = None, result.error
+            self._ended(run, result, error)
 
     def _isolated_ended(self, run: Run, task: asyncio.Task[Verdict]) -> None:
         if run.key not in self._shift.runs:

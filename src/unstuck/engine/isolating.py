@@ -11,6 +11,8 @@ import asyncio
 import os
 import signal
 import sys
+from asyncio.subprocess import Process
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -20,6 +22,9 @@ import msgspec
 from unstuck.engine.executing import Run, died
 from unstuck.model.job import ClaimedJob
 from unstuck.model.verdict import Verdict
+
+LAST_WORDS = 0.5
+"""Seconds to read what a process had written when it died, where something keeps its pipe open."""
 
 
 class Order(msgspec.Struct):
@@ -77,7 +82,7 @@ class Isolating:
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
         try:
             await asyncio.to_thread(_send, ours_out, order)
-            verdict = await self._listen(reader, run)
+            verdict = await self._until_dead(process, self._listen(reader, run))
             status = await process.wait()
         finally:
             with suppress(ProcessLookupError):
@@ -85,6 +90,21 @@ class Isolating:
             await asyncio.shield(process.wait())
             transport.close()
         return verdict or died(run, self._worker_id, exit_detail(status))
+
+    async def _until_dead(
+        self, process: Process, listening: Coroutine[Any, Any, Verdict | None]
+    ) -> Verdict | None:
+        """What it said. A child of its own may hold the pipe open for ever, so its death counts, not the end of file."""
+        heard, died = asyncio.ensure_future(listening), asyncio.ensure_future(process.wait())
+        try:
+            await asyncio.wait({heard, died}, return_when=asyncio.FIRST_COMPLETED)
+            if not heard.done():
+                # What it wrote before it died is in the pipe, and is read within this.
+                await asyncio.wait({heard}, timeout=LAST_WORDS)
+            return heard.result() if heard.done() else None
+        finally:
+            heard.cancel()
+            died.cancel()
 
     async def _listen(self, reader: asyncio.StreamReader, run: Run) -> Verdict | None:
         while True:
