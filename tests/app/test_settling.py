@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from tests.app.hand import Hand
 from unstuck import App, BadTransaction, Cancel, LostOwnership, NoCurrentJob, State, Task
-from unstuck.engine.concluding import error_info
+from unstuck.engine.concluding import error_info, of_lost_settling
 from unstuck.model.job import ClaimedJob
 from unstuck.model.verdict import Answer
-from unstuck.rules.judging import failed, handed_back, succeeded
+from unstuck.rules.judging import failed, handed_back
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def settled(
     connection.execute(ending)
     # What the engine does when the handler returns, under the same verdict id.
     assert context.verdict_id is not None
-    answer = hand.settle(succeeded(claimed, context.verdict_id, hand.id, "1"))
+    answer = hand.settle(of_lost_settling(claimed, context.verdict_id, hand.id, 0.5))
     assert answer is (Answer.ALREADY if ending == "COMMIT" else Answer.ACCEPTED)
 
 
@@ -82,7 +82,8 @@ def test_both_or_neither(
     assert (job.result(), effects(connection)) == (42, 1)
     other = task.enqueue()
     settled(hand, hand.claim(), connection, "ROLLBACK")
-    assert (other.result(), effects(connection)) == (1, 1)
+    # Rolled back in silence: the effects are not there, so neither is the success.
+    assert (other.refresh().state, effects(connection)) == (State.SCHEDULED, 1)
 
 
 def test_follow_ups_and_results_that_cannot_be_kept(

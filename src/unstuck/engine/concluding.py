@@ -60,6 +60,14 @@ def of_return(
     return judging.succeeded(job, verdict_id, worker_id, text, not_kept)
 
 
+def of_lost_settling(job: ClaimedJob, verdict_id: UUID, worker_id: UUID, dice: float) -> Verdict:
+    """The handler has settled inside its own transaction and returned. It carries the same verdict id, so
+    where that transaction was committed the store answers `ALREADY`; where it never was, neither are the
+    effects, and the attempt has failed."""
+    error = ErrorInfo("SettlingNotCommitted", "the transaction of settling() was never committed")
+    return judging.failed(job, verdict_id, worker_id, error, dice)
+
+
 def of_error(
     job: ClaimedJob, handler: Handler, verdict_id: UUID, worker_id: UUID, error: BaseException, dice: float
 ) -> Verdict:

@@ -222,7 +222,10 @@ class Executor:
             return
         shift = self._shift
         self._learn(run)
-        if error is None:
+        if error is None and run.context.is_settled:
+            dice = shift.env.dice.random()
+            verdict = concluding.of_lost_settling(run.job, run.verdict_id, shift.id, dice)
+        elif error is None:
             verdict = concluding.of_return(run.job, run.handler, run.verdict_id, shift.id, result)
         elif run.stop is not Stop.NOT and not isinstance(error, Steering):
             verdict = self._stopped(run)
