@@ -36,7 +36,7 @@ MOVES = {
     "running": ("running", "ready", "scheduled", *FINAL),
 }
 COUNTS = ("failures", "crashes", "losses", "handbacks", "snoozes")
-RAISES = ("raise", "never again", "retry")
+RAISES = ("raise", "never again", "retry", "exit")
 CLEAN = ("stopped", "withdrawn")
 SLACK = 1.0
 """Seconds that a bound may be missed by: messages and turns of the loops."""

@@ -45,6 +45,7 @@ class Ground(ABC):
         """Microseconds since the epoch as the rows spell them."""
         return EPOCH + timedelta(microseconds=us)
 
+    @abstractmethod
     def close(self) -> None:
         """Give everything back."""
 
@@ -64,6 +65,9 @@ class MemoryGround(Ground):
 
     def rows(self) -> Rows:
         return self._tables.jobs, self._tables.workers
+
+    def close(self) -> None:
+        """Nothing to give back: the tables go with the world."""
 
 
 class SteppedConnection(SqliteConnection):

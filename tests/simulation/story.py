@@ -37,9 +37,7 @@ def smallest(outcome: Outcome, run: Run = lived) -> Outcome:
         return found if any(finding.check == check for finding in found.findings) else None
 
     for kind in outcome.kinds:
-        smaller = fails(
-            replace(outcome.scenario, without=outcome.scenario.without | {kind})
-        )
+        smaller = fails(replace(outcome.scenario, without=outcome.scenario.without | {kind}))
         outcome = smaller or outcome
     portion = outcome.scenario.jobs // 2
     while portion:

@@ -110,7 +110,10 @@ def answer_believed_without_the_store(patch: pytest.MonkeyPatch) -> None:
 
 
 PLANTED: list[tuple[Plant, set[str]]] = [
-    (fence_guard_dropped, {"an ending is its own attempt's", "counts have a reason", "what runs is not given away"}),
+    (
+        fence_guard_dropped,
+        {"an ending is its own attempt's", "counts have a reason", "what runs is not given away"},
+    ),
     (verdict_id_ignored, {"honest answers"}),
     (reconciling_while_a_claim_is_in_flight, {"what runs is not given away", "only the owner starts"}),
     (leases_compared_instead_of_ends, {"losses have a lost worker"}),

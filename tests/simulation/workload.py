@@ -116,7 +116,7 @@ class Workload:
         seconds = dice.uniform(2.0, 12.0) if dice.random() < 0.3 else 10 ** dice.uniform(-2.0, 0.5)
         if task == "quick":
             seconds = dice.choice([0.0, 0.001])
-        endings = ["return"] * 5 + ["raise"] * 2 + ["never again", "retry", "snooze", "cancel"]
+        endings = ["return"] * 6 + ["raise"] * 2 + ["never again", "retry", "snooze", "cancel", "exit"]
         if self.timeouts[number]:
             endings += ["hang", "hang"]
         stubborn = 10 ** dice.uniform(-1.0, 1.0) if dice.random() < 0.1 else 0.0
@@ -172,6 +172,8 @@ class Script:
             said = words(number, fence)
             if ending == "raise":
                 raise ValueError(said)
+            if ending == "exit":
+                raise SystemExit(said)
             if ending == "never again":
                 raise NeverAgain(said)
             if ending == "retry":
@@ -228,7 +230,7 @@ class Client:
         if errand.cancel_at is not None:
             await asyncio.sleep(max(0.0, errand.cancel_at - errand.at))
             world.auditor.cancel_wanted(new.id)
-            draw = world.ids("canceller")
+            draw = world.ids(f"canceller of job {errand.number}")
             await self._insist("cancel", lambda: commands.cancel(world.server_store, new.id, draw))
 
     async def _insist(self, lane: str, command: Callable[[], Any]) -> Any:
