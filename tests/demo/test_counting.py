@@ -14,7 +14,7 @@ QUIET, HIT, UNSTARTED = UUID(int=1), UUID(int=2), UUID(int=3)
 VICTIM, OTHER = UUID(int=101), UUID(int=102)
 FINDINGS = Findings("ab" * 32, 10, ("os",), "")
 EXPECTED = {QUIET: FINDINGS, HIT: FINDINGS, UNSTARTED: FINDINGS}
-KILL = Kill("child", 4711, 100.0, frozenset({VICTIM}), frozenset({(HIT, 1), (UNSTARTED, 1)}), 4.0)
+KILL = Kill("child", 4711, 100.0, frozenset({VICTIM}), frozenset({(HIT, 1), (UNSTARTED, 1)}))
 
 
 def ended(job_id: UUID, fence: int) -> Ended:

@@ -38,7 +38,6 @@ class Kill:
     moment: float
     workers: frozenset[UUID]
     owned: frozenset[AttemptKey]
-    bound_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

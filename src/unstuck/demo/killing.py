@@ -16,14 +16,11 @@ from contextlib import suppress
 from uuid import UUID
 
 from unstuck.demo.counting import AttemptKey, Kill
-from unstuck.demo.running import GONE_SECONDS, Pace, Supervisor, glance
+from unstuck.demo.running import GONE_SECONDS, Supervisor, glance
 from unstuck.demo.witness import Witness
 from unstuck.engine.env import boottime
 from unstuck.model.worker import Worker
 from unstuck.storage.opening import Keeper
-
-CHILD_BOUND_SECONDS = 4.0
-"""Promised for what a dead child leaves: 2 s with another child alive, 4 s where it must be started anew."""
 
 
 def row_of(supervisor: Supervisor, workers: Sequence[Worker]) -> Worker | None:
@@ -62,7 +59,7 @@ def kill_child(
     finally:
         if goes_on:
             _signal([victim], signal.SIGCONT)
-    return Kill("child", victim.pid, moment, frozenset({victim.id}), owned, CHILD_BOUND_SECONDS)
+    return Kill("child", victim.pid, moment, frozenset({victim.id}), owned)
 
 
 def kill_supervisor(
@@ -70,7 +67,6 @@ def kill_supervisor(
     workers: Sequence[Worker],
     keeper: Keeper,
     witness: Witness,
-    pace: Pace,
     must_hit: bool,
 ) -> Kill | None:
     """Kill the supervisor with the busiest children, who must go with it; None as in `kill_child`."""
@@ -90,7 +86,7 @@ def kill_supervisor(
         if not victim.was_killed:
             _signal(children, signal.SIGCONT)
     ids = frozenset(child.id for child in children)
-    return Kill("supervisor", victim.pid, moment, ids, owned, pace.bound)
+    return Kill("supervisor", victim.pid, moment, ids, owned)
 
 
 def _signal(children: Sequence[Worker], number: signal.Signals) -> None:

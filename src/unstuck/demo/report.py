@@ -25,7 +25,7 @@ def lines_of(outcome: Outcome, taken: Taken, pace: Pace, whole_seconds: float) -
     )
     yield _line("ran again", f"{found.ran_again}; attempts lost by the kills: {found.lost_by_kills}")
     for recovery in found.recoveries:
-        yield _line("time to recover", _recovered(recovery))
+        yield _line("time to recover", _recovered(recovery, pace))
     yield _line("lost", str(len(found.lost)))
     yield _line("doubled", str(len(found.doubled)))
     yield _line("wrong", str(len(found.wrong)))
@@ -46,11 +46,14 @@ def _line(name: str, text: str) -> str:
     return f"{name:<16} {text}"
 
 
-def _recovered(recovery: Recovery) -> str:
+def _recovered(recovery: Recovery, pace: Pace) -> str:
     who = f"{recovery.kill.what} (pid {recovery.kill.pid})"
     if not recovery.hit:
         return f"{who}: it owned nothing that had to run again"
     jobs = f"{recovery.hit} job{'s' if recovery.hit > 1 else ''}"
     if recovery.seconds is None:
         return f"{who}: not all of {jobs} ran again"
-    return f"{who}: {recovery.seconds:.1f} s until the last of {jobs} ran again, {recovery.kill.bound_seconds:g} s promised"
+    bound = (
+        f" (R is {pace.bound:g} s from the end of its lease)" if recovery.kill.what == "supervisor" else ""
+    )
+    return f"{who}: {recovery.seconds:.1f} s until the last of {jobs} ran again{bound}"

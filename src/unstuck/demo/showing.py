@@ -106,7 +106,7 @@ class Showing:
         second = self._kill(
             lambda: self._ended >= SUPERVISOR_KILLED_AT * len(self._files),
             lambda must_hit: killing.kill_supervisor(
-                self._crew.living, self._workers, self._keeper, self._witness, self._pace, must_hit
+                self._crew.living, self._workers, self._keeper, self._witness, must_hit
             ),
         )
         self._crew.start()
