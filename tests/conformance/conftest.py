@@ -1,8 +1,8 @@
 """Which keepers are tried, in which colours. Nothing but this file and `grounds.py` names an engine.
 
-To add a keeper: write a `Ground` that opens an empty store and lets time pass, and enter it in KEEPERS.
-A clock that can be given is the best; where there is none, `elapse` moves every moment in the rows back,
-which is the same to everybody who compares them with the store's now.
+To add a keeper: write a `Ground` that opens an empty store and lets time pass, and enter it in KEEPERS;
+every test then runs on it in every colour. A clock that can be given is the best. Where the store's own
+clock runs by itself, say so by `slack_seconds`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from tests.conformance.grounds import PooledGround, PostgresGround, SqliteGround
-from tests.conformance.trying import Clock, Ground, Trial
+from tests.conformance.trying import Clock, Ground, House, Trial
 from unstuck.storage.memory.keeper import MemoryKeeper
 from unstuck.storage.memory.tables import MemoryTables
 
@@ -34,9 +34,6 @@ class MemoryGround(Ground):
     def empty(self) -> None:
         self.keeper.tables = MemoryTables(self.clock)
 
-    def close(self) -> None:
-        pass
-
 
 KEEPERS: dict[str, Callable[[pytest.FixtureRequest], Ground]] = {
     "memory": MemoryGround,
@@ -44,6 +41,13 @@ KEEPERS: dict[str, Callable[[pytest.FixtureRequest], Ground]] = {
     "postgres": PostgresGround,
     "pooled": PooledGround,
 }
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[House]:
+    house = House()
+    yield house
+    house.close()
 
 
 @pytest.fixture(params=COLOURS)
@@ -58,9 +62,9 @@ def ground(request: pytest.FixtureRequest) -> Ground:
 
 
 @pytest.fixture
-def trial(ground: Ground, colour: str) -> Iterator[Trial]:
+def trial(ground: Ground, colour: str, house: House) -> Iterator[Trial]:
     """The keeper under test. Whatever a test did, no invariant is broken at its end."""
-    trial = Trial(ground, colour)
+    trial = Trial(ground, colour, house)
     try:
         yield trial
         assert not trial.broken()

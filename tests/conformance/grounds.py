@@ -1,19 +1,19 @@
 """The grounds of the keepers that speak SQL: a file of each test's own, a database of all tests' own.
 
 Both take their clock as an argument, so time is given: SQLite's is a function here, PostgreSQL's a
-function in the database. Through the pooler the server's own clock is used, as in service, and time
-passes by moving every moment in the rows back by as much.
+function in the database, which stands still or, through the pooler, also runs by itself.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.conformance.trying import Clock, Ground
+from tests.conformance.trying import Clock, Ground, House
 from tests.servers.pgbouncer import PgBouncerServer
 from tests.servers.postgres import PostgresServer
 from unstuck.storage.plan import Mode, Plan, Requests, Script
@@ -23,21 +23,13 @@ from unstuck.storage.sqlite.keeper import SqliteKeeper
 
 KEPT = ("meta", "migrations")
 
-MOMENTS = {
-    "jobs": "wake_at expires_at created_at claimed_at finished_at keep_until cancel_asked_at",
-    "attempts": "started_at ended_at late_at",
-    "job_logs": "at",
-    "workers": "lease_until started_at ended_at draining_at stalled_at",
-    "queues": "paused_at",
-    "notices": "since last_seen",
-}
-
-AGEING = [
-    f"UPDATE {{{{{table}}}}} SET "
-    + ", ".join(f"{column} = {column} - interval '{{0}} microseconds'" for column in columns.split())
-    + (", line = line - {0};" if table == "jobs" else ";")
-    for table, columns in MOMENTS.items()
-]
+CLOCKS = """
+CREATE TABLE trial_clock AS SELECT statement_timestamp() AS began, statement_timestamp() AS at;
+CREATE FUNCTION trial_standing_now() RETURNS timestamptz LANGUAGE sql STABLE
+    AS 'SELECT at FROM trial_clock';
+CREATE FUNCTION trial_running_now() RETURNS timestamptz LANGUAGE sql STABLE
+    AS 'SELECT statement_timestamp() + (at - began) FROM trial_clock';
+"""
 
 
 class SqlGround(Ground):
@@ -73,17 +65,34 @@ class SqliteGround(SqlGround):
         pass
 
 
+@cache
+def _database(server: PostgresServer) -> str:
+    """One database for all tests of a process: to create one takes longer than most tests."""
+    url = server.create_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE trial_clock AS SELECT statement_timestamp() AS at")
+        connection.execute(
+            "CREATE FUNCTION trial_now() RETURNS timestamptz LANGUAGE sql STABLE"
+            " AS 'SELECT at FROM trial_clock'"
+        )
+    PostgresKeeper(url, now="trial_now()").migrator.apply()
+    return url
+
+
 class PostgresGround(SqlGround):
-    """A database that the tests of one process share, empty at the beginning of each."""
+    """A database and a keeper that the tests of one process share, empty at the beginning of each."""
 
     examples = 15
+    now = "trial_standing_now()"
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
-        self.keeper = self.open(_database_of(request.getfixturevalue("postgres_server")))
+        house: House = request.getfixturevalue("house")
+        url = self.url(request)
+        self.keeper = house.keeper(url, lambda: PostgresKeeper(url, now=self.now))
         self.empty()
 
-    def open(self, url: str) -> PostgresKeeper:
-        return PostgresKeeper(url, now="trial_now()")
+    def url(self, request: pytest.FixtureRequest) -> str:
+        return _database_of(request.getfixturevalue("postgres_server"))
 
     def elapse(self, us: int) -> None:
         self.script(f"UPDATE trial_clock SET at = at + interval '{us} microseconds';")
@@ -91,27 +100,20 @@ class PostgresGround(SqlGround):
     def refusal(self) -> type[Exception]:
         return psycopg.errors.IntegrityError
 
-    def close(self) -> None:
-        pass
+    def close(self, house: House) -> None:
+        """The house keeps what is shared."""
 
 
 class PooledGround(PostgresGround):
-    """The same through a pooler, and with the server's own clock: time passes by moving the rows back."""
+    """The same through a pooler, and with a clock that also runs by itself, as in service."""
 
     slack_seconds = 20.0
     examples = 5
+    now = "trial_running_now()"
 
-    def __init__(self, request: pytest.FixtureRequest) -> None:
+    def url(self, request: pytest.FixtureRequest) -> str:
         server: PgBouncerServer = request.getfixturevalue("pgbouncer_server")
-        database = _database_of(request.getfixturevalue("postgres_server"))
-        self.keeper = self.open(server.url(database.rpartition("/")[2]))
-        self.empty()
-
-    def open(self, url: str) -> PostgresKeeper:
-        return PostgresKeeper(url)
-
-    def elapse(self, us: int) -> None:
-        self.script("\n".join(text.format(us) for text in AGEING))
+        return server.url(super().url(request).rpartition("/")[2])
 
 
 _databases: dict[PostgresServer, str] = {}
@@ -121,11 +123,7 @@ def _database_of(server: PostgresServer) -> str:
     if server not in _databases:
         url = _databases[server] = server.create_database()
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("CREATE TABLE trial_clock AS SELECT statement_timestamp() AS at")
-            connection.execute(
-                "CREATE FUNCTION trial_now() RETURNS timestamptz LANGUAGE sql STABLE"
-                " AS 'SELECT at FROM trial_clock'"
-            )
+            connection.execute(CLOCKS)
         keeper = PostgresKeeper(url)
         keeper.migrator.apply()
         keeper.close()

@@ -136,7 +136,7 @@ def _status(dialect: Dialect, rungs: Sequence[Rung]) -> Requests[Status]:
     recorded: dict[int, str] = {}
     if names["migrations"] in there:
         steps: Rows = yield Statement(APPLIED_STEPS)
-        recorded = dict((int(number), str(checksum)) for number, checksum in steps)
+        recorded = {int(number): str(checksum) for number, checksum in steps}
     return _judge(rungs, recorded, sorted(set(names.values()) - there), any_table=bool(there))
 
 
