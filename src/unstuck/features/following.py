@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from unstuck.model.effects import Effect, Insert
 from unstuck.model.errors import BadArguments
-from unstuck.model.job import ClaimedJob, NewJob
-from unstuck.model.states import Event
+from unstuck.model.job import NewJob
+from unstuck.rules import parting
 from unstuck.rules.admitting import PAYLOAD_BYTES_MAX
 
 FOLLOWERS_MAX = 100
@@ -38,9 +37,7 @@ class Following:
             )
         return replace(job, then=wish)
 
-    def part(self, job: ClaimedJob, event: Event) -> tuple[Effect, ...]:
-        """Insert them with the success, and only with it."""
-        return (Insert(job.then),) if event is Event.SUCCEED and job.then else ()
+    part = staticmethod(parting.follow)
 
 
 def _all_of(jobs: tuple[NewJob, ...]) -> Iterator[NewJob]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Generic, Protocol, TypeVar
 
 from unstuck.model.effects import Effect
-from unstuck.model.job import ClaimedJob, NewJob
+from unstuck.model.job import ClaimedJob, Job, NewJob
 from unstuck.model.states import Event
 
 Wish = TypeVar("Wish", contravariant=True)
@@ -34,6 +34,6 @@ class Feature(Protocol, Generic[Wish]):
         """The job as it shall be inserted. Raises BadArguments, naming the option, where the wish cannot be met."""
         ...
 
-    def part(self, job: ClaimedJob, event: Event) -> tuple[Effect, ...]:
+    def part(self, job: ClaimedJob | Job, event: Event) -> tuple[Effect, ...]:
         """What else happens when an attempt of the job ends with `event`, in the same transaction."""
         ...

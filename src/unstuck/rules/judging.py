@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from unstuck.model.effects import Effect, Insert
 from unstuck.model.job import ClaimedJob, ErrorInfo, Job
 from unstuck.model.states import Event, Reason, State
 from unstuck.model.verdict import Counts, Outcome, Verdict
 from unstuck.rules.keeping import keep_us
+from unstuck.rules.parting import effects_of
 from unstuck.rules.retrying import SNOOZES_IN_A_ROW, SUSPECT_DELAY_US, backoff_us
 
 
@@ -21,7 +21,6 @@ def succeeded(
     job: ClaimedJob, verdict_id: UUID, worker_id: UUID, result: str | None, not_kept: str = ""
 ) -> Verdict:
     """The handler returned. `not_kept` says why its result could not be stored; the job succeeds all the same."""
-    effects: tuple[Effect, ...] = (Insert(job.then),) if job.then else ()
     return Verdict(
         id=verdict_id,
         job_id=job.id,
@@ -32,7 +31,7 @@ def succeeded(
         error=ErrorInfo("ResultNotKept", not_kept) if not_kept else None,
         attempt=job.attempt,
         worker_id=worker_id,
-        effects=effects,
+        effects=effects_of(job, Event.SUCCEED),
     )
 
 
@@ -142,16 +141,18 @@ def cancelled(job: ClaimedJob, verdict_id: UUID, worker_id: UUID, why: str = "")
 
 def ended_by_request(job: Job, verdict_id: UUID, reason: Reason) -> Verdict:
     """A job that is not running is cancelled, deleted, purged or has expired."""
+    event = Event.EXPIRE if reason is Reason.EXPIRED else Event.CANCEL
     return Verdict(
         id=verdict_id,
         job_id=job.id,
         fence=job.fence,
         source=job.state,
-        event=Event.EXPIRE if reason is Reason.EXPIRED else Event.CANCEL,
+        event=event,
         reason=reason,
         keep_us=keep_us(job.policy, State.CANCELLED, reason),
         attempt=job.attempt,
         started=False,
+        effects=effects_of(job, event),
     )
 
 
@@ -163,5 +164,6 @@ def _ending(job: ClaimedJob, verdict_id: UUID, worker_id: UUID, event: Event, **
         event=event,
         attempt=job.attempt,
         worker_id=worker_id,
+        effects=effects_of(job, event),
         **rest,  # type: ignore[arg-type]
     )

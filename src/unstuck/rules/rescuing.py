@@ -16,6 +16,7 @@ from unstuck.model.job import ClaimedJob, ErrorInfo
 from unstuck.model.states import Event, Reason, State
 from unstuck.model.verdict import Counts, Outcome, Verdict
 from unstuck.rules.keeping import keep_us
+from unstuck.rules.parting import effects_of
 from unstuck.rules.retrying import LOSS_DELAY_US, crash_delay_us
 
 
@@ -69,14 +70,16 @@ def lost(
 
 
 def _rescue(job: ClaimedJob, verdict_id: UUID, worker_id: UUID | None, last: bool, **rest: Any) -> Verdict:
+    event = Event.FAIL if last else Event.RETRY
     return Verdict(
         id=verdict_id,
         job_id=job.id,
         fence=job.fence,
-        event=Event.FAIL if last else Event.RETRY,
+        event=event,
         keep_us=keep_us(job.policy, State.FAILED) if last else None,
         attempt=job.attempt,
         worker_id=worker_id,
+        effects=effects_of(job, event),
         **rest,
     )
 
