@@ -61,21 +61,14 @@ class SqliteGround(SqlGround):
     def refusal(self) -> type[Exception]:
         return sqlite3.IntegrityError
 
-    def close(self) -> None:
-        pass
-
 
 @cache
 def _database(server: PostgresServer) -> str:
     """One database for all tests of a process: to create one takes longer than most tests."""
     url = server.create_database()
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE trial_clock AS SELECT statement_timestamp() AS at")
-        connection.execute(
-            "CREATE FUNCTION trial_now() RETURNS timestamptz LANGUAGE sql STABLE"
-            " AS 'SELECT at FROM trial_clock'"
-        )
-    PostgresKeeper(url, now="trial_now()").migrator.apply()
+        connection.execute(CLOCKS)
+    PostgresKeeper(url).migrator.apply()
     return url
 
 
@@ -92,7 +85,11 @@ class PostgresGround(SqlGround):
         self.empty()
 
     def url(self, request: pytest.FixtureRequest) -> str:
-        return _database_of(request.getfixturevalue("postgres_server"))
+        return _database(request.getfixturevalue("postgres_server"))
+
+    def empty(self) -> None:
+        super().empty()
+        self.script("UPDATE trial_clock SET began = statement_timestamp(), at = statement_timestamp();")
 
     def elapse(self, us: int) -> None:
         self.script(f"UPDATE trial_clock SET at = at + interval '{us} microseconds';")
@@ -114,17 +111,3 @@ class PooledGround(PostgresGround):
     def url(self, request: pytest.FixtureRequest) -> str:
         server: PgBouncerServer = request.getfixturevalue("pgbouncer_server")
         return server.url(super().url(request).rpartition("/")[2])
-
-
-_databases: dict[PostgresServer, str] = {}
-
-
-def _database_of(server: PostgresServer) -> str:
-    if server not in _databases:
-        url = _databases[server] = server.create_database()
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(CLOCKS)
-        keeper = PostgresKeeper(url)
-        keeper.migrator.apply()
-        keeper.close()
-    return _databases[server]

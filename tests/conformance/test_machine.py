@@ -347,7 +347,7 @@ class SideBySide(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("colour", ["blocking"], indirect=True)
 def test_a_keeper_answers_as_the_oracle_does(trial: Trial, oracle: Ground) -> None:
-    other = Trial(oracle, "blocking")
+    other = Trial(oracle, "blocking", trial.house)
 
     class Machine(SideBySide):
         oracle = other

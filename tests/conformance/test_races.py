@@ -12,7 +12,7 @@ from unstuck.model.states import Reason, State
 from unstuck.model.verdict import Answer
 from unstuck.rules import judging, rescuing
 
-ROUNDS = 12
+ROUNDS = 8
 
 
 def test_two_claimers_never_share_a_job(trial: Trial) -> None:

@@ -76,9 +76,34 @@ class Ground(ABC):
     def empty(self) -> None:
         """Make the store as if it had just been opened."""
 
-    @abstractmethod
-    def close(self) -> None:
+    def close(self, house: House) -> None:
         """Give everything back."""
+        house.close_keeper(self.keeper)
+
+
+class House:
+    """What the trials of one process share: a loop, and keepers that are dear to open."""
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+        self._keepers: dict[str, Keeper] = {}
+
+    def keeper(self, url: str, make: Callable[[], Keeper]) -> Keeper:
+        """The keeper for this URL, made when it is asked for first."""
+        if url not in self._keepers:
+            self._keepers[url] = make()
+        return self._keepers[url]
+
+    def close_keeper(self, keeper: Keeper) -> None:
+        """Close a keeper in both colours."""
+        self.runner.run(keeper.aclose())
+        keeper.close()
+
+    def close(self) -> None:
+        """Close everything."""
+        for keeper in self._keepers.values():
+            self.close_keeper(keeper)
+        self.runner.close()
 
 
 class Clock:
@@ -94,13 +119,13 @@ class Clock:
 class Trial:
     """What a test sees of a keeper. Promises of the store are methods by their own names."""
 
-    def __init__(self, ground: Ground, colour: str):
+    def __init__(self, ground: Ground, colour: str, house: House):
         self.ground = ground
+        self.house = house
         self.keeper = ground.keeper
         self.store = ground.keeper.store
         self.colour = colour
-        self._runner = asyncio.Runner()
-        self._lane: Lane | None = None
+        self._lanes: list[Lane] = []
 
     def __getattr__(self, promise: str) -> Callable[..., Any]:
         make = getattr(self.store, promise)
@@ -111,16 +136,19 @@ class Trial:
         if self.colour == "blocking":
             return self.keeper.run(plan)
         if self.colour == "async":
-            return self._runner.run(self.keeper.arun(plan))
-        if self._lane is None:
-            self._lane = self.keeper.lane("trial")
-        return self._runner.run(self._lane.run(plan, deadline=30.0))
+            return self.house.runner.run(self.keeper.arun(plan))
+        return self.house.runner.run(self._lane(0).run(plan, deadline=30.0))
+
+    def _lane(self, number: int) -> Lane:
+        while len(self._lanes) <= number:
+            self._lanes.append(self.keeper.lane(f"trial {len(self._lanes)}"))
+        return self._lanes[number]
 
     def together(self, *plans: Plan[Any]) -> list[Any]:
         """Run these plans at once, each on a connection of its own; answers, or what was raised."""
         if self.colour == "blocking":
             return self._in_threads(plans)
-        return self._runner.run(self._in_tasks(plans))
+        return self.house.runner.run(self._in_tasks(plans))
 
     def elapse(self, us: int) -> None:
         """Let time pass for the store."""
@@ -190,16 +218,9 @@ class Trial:
 
     def close(self) -> None:
         """Close what this trial opened, the ground included."""
-
-        async def aclose() -> None:
-            if self._lane is not None:
-                await self._lane.aclose()
-            await self.keeper.aclose()
-
-        self._runner.run(aclose())
-        self._runner.close()
-        self.keeper.close()
-        self.ground.close()
+        for lane in self._lanes:
+            self.house.runner.run(lane.aclose())
+        self.ground.close(self.house)
 
     def _in_threads(self, plans: Sequence[Plan[Any]]) -> list[Any]:
         barrier = threading.Barrier(len(plans))
@@ -218,15 +239,8 @@ class Trial:
     async def _in_tasks(self, plans: Sequence[Plan[Any]]) -> list[Any]:
         if self.colour == "async":
             return await asyncio.gather(*map(self.keeper.arun, plans), return_exceptions=True)
-        lanes = [self.keeper.lane(f"rival {number}") for number, _ in enumerate(plans)]
-        for lane in lanes:
-            await lane.run(self.store.meta())
-        runs = [lane.run(plan, deadline=30.0) for lane, plan in zip(lanes, plans, strict=True)]
-        try:
-            return await asyncio.gather(*runs, return_exceptions=True)
-        finally:
-            for lane in lanes:
-                await lane.aclose()
+        runs = [self._lane(number).run(plan, deadline=30.0) for number, plan in enumerate(plans)]
+        return await asyncio.gather(*runs, return_exceptions=True)
 
 
 def new_id() -> UUID:
