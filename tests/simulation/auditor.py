@@ -80,7 +80,9 @@ class Auditor:
         self._claimed_at: dict[tuple[UUID, int], float] = {}
         self._recorded: set[UUID] = set()
         self._trouble: dict[Process, float] = {}
+        self._leaving: dict[Process, float] = {}
         self._stalls: list[tuple[float, float]] = []
+        self._locks: list[tuple[float, float]] = []
         self._steps: list[float] = []
         self.counts: defaultdict[str, int] = defaultdict(int)
 
@@ -115,6 +117,8 @@ class Auditor:
             self._find("claimed before started", f"started under fence {fence}, never claimed so", job_id)
             claimed_at = now
         was_calm = self._calm_since(process, claimed_at)
+        if was_calm and now - self._leaving.get(process, now) > 0.0:
+            self._find("who leaves starts nothing", f"starts at {process}, which was asked to leave", job_id)
         if fence in earlier:
             self._find("one start per claim", f"started twice under fence {fence}", job_id)
         if was_calm and earlier and max(earlier) > fence:
@@ -188,6 +192,10 @@ class Auditor:
 
     # What the weather does
 
+    def asked_to_leave(self, process: Process) -> None:
+        """The process is asked to stop."""
+        self._leaving.setdefault(process, self._world.loop.now)
+
     def troubled(self, process: Process, seconds: float = 0.0) -> None:
         """The weather touches this process now and for so many seconds."""
         until = self._world.loop.now + seconds
@@ -197,6 +205,11 @@ class Auditor:
         """The store answers nobody for so long."""
         now = self._world.loop.now
         self._stalls.append((now, now + seconds))
+
+    def locked(self, seconds: float) -> None:
+        """Somebody may hold the lock of the store for so long: nobody is calm meanwhile."""
+        now = self._world.loop.now
+        self._locks.append((now, now + seconds))
 
     def clock_stepped(self) -> None:
         """The store's clock has jumped, for everybody."""
@@ -209,6 +222,7 @@ class Auditor:
         """The weather has let go of everybody."""
         now = self._world.loop.now
         self._stalls = [(start, min(end, now)) for start, end in self._stalls]
+        self._locks = [(start, min(end, now)) for start, end in self._locks]
         self._trouble = {process: min(until, now) for process, until in self._trouble.items()}
 
     def nobody_held_by_the_dead(self) -> None:
@@ -353,6 +367,10 @@ class Auditor:
 
     def _failed(self, attempt: Attempt | None, job: Any) -> None:
         now = self._world.loop.now
+        if '"bad"' in job.args:
+            if attempt is not None:
+                self._find("the undecodable do not start", "has started", job.id)
+            return
         if attempt is None:
             self._find("counts have a reason", "failed without a start", job.id)
         elif attempt.stopped_at is not None:
@@ -428,7 +446,7 @@ class Auditor:
         if process.is_dead or process.is_held:
             return False
         now = self._world.loop.now
-        if any(end > moment and start <= now for start, end in self._stalls):
+        if any(end > moment and start <= now for start, end in (*self._stalls, *self._locks)):
             return False
         return self._trouble.get(process, -1.0) < moment
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KINDS = (
     "kill",
+    "stop",
     "pause",
     "suspend",
     "lost",
@@ -78,6 +79,7 @@ class Weather:
         ]
         for kind, low, high in (
             ("kill", 0.02, 0.2),
+            ("stop", 0.02, 0.2),
             ("pause", 0.02, 0.2),
             ("suspend", 0.02, 0.1),
             ("cut", 0.02, 0.15),
@@ -145,7 +147,7 @@ class Weather:
         world, dice = self._world, self._dice[kind]
         leases = self._lease * 10 ** dice.uniform(-1.0, 1.0)
         short = self._lease * 10 ** dice.uniform(-0.5, 0.6)
-        if kind in ("kill", "pause", "suspend", "cut"):
+        if kind in ("kill", "stop", "pause", "suspend", "cut"):
             living = world.living()
             if process is None and living:
                 process = dice.choice(living)
@@ -154,6 +156,9 @@ class Weather:
         if kind == "kill":
             assert process is not None
             world.kill(process)
+        elif kind == "stop":
+            assert process is not None
+            world.stop(process, dice.choice([1, 1, 2]))
         elif kind in ("pause", "suspend"):
             assert process is not None
             world.hold(process, leases, is_suspended=kind == "suspend")

@@ -22,7 +22,7 @@ from uuid import UUID
 from tests.simulation.loop import PROCESS
 from unstuck.engine.context import current
 from unstuck.engine.handler import Kind
-from unstuck.model.errors import Cancel, JobNotFound, Retry, Snooze, StoreError
+from unstuck.model.errors import BadArguments, Cancel, JobNotFound, Retry, Snooze, StoreError
 from unstuck.model.ids import uuid7
 from unstuck.model.job import NewJob, Policy
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SECOND = 1_000_000
 FOLLOWS = 1000
 """A follow-up of job 7 is job 1007."""
+BURST = 5000
+"""The first of many quick jobs that come at once."""
 STARTS_DRAWN = 4
 
 
@@ -66,13 +68,25 @@ class Workload:
     timeouts: dict[int, bool] = field(default_factory=dict)
 
     @classmethod
-    def draw(cls, seed: int, count: int, until: float, skipped: frozenset[int]) -> Workload:
+    def draw(cls, seed: int, count: int, burst: int, until: float, skipped: frozenset[int]) -> Workload:
+        """`count` jobs of all kinds, and `burst` quick ones at the same moment."""
         workload = cls(seed)
         for number in range(count):
             dice = random.Random(f"job {number} of {seed}")
             errand = workload._errand(number, dice, until)
             if number not in skipped:
                 workload.errands.append(errand)
+        at = random.Random(f"burst of {seed}").uniform(0.5, until)
+        for number in range(BURST, BURST + burst):
+            if number - BURST not in skipped:
+                new = NewJob(
+                    id=uuid7(int(at * 1000), random.Random(f"job {number} of {seed}").randbytes(10)),
+                    queue="default",
+                    task="quick",
+                    args=json.dumps({"number": number}),
+                )
+                workload.numbers[new.id] = number
+                workload.errands.append(Errand(number, at, new))
         return workload
 
     def _errand(self, number: int, dice: random.Random, until: float) -> Errand:
@@ -91,8 +105,8 @@ class Workload:
         new = NewJob(
             id=uuid7(int(at * 1000), dice.randbytes(10)),
             queue=dice.choice(["default", "default", "mail"]),
-            task=dice.choice(["work", "work", "quick"]),
-            args=json.dumps({"number": number}),
+            task=dice.choice(["work", "work", "work", "quick", "quick", "rare"]),
+            args=json.dumps({"number": number} if dice.random() < 0.96 else {"number": number, "bad": True}),
             priority=dice.choice([0, 0, 0, 5, -5]),
             delay_us=None if delay is None else int(delay * SECOND),
             expires_in_us=None if expires is None else int(expires * SECOND),
@@ -111,6 +125,8 @@ class Workload:
     def act(self, number: int, start: int, task: str) -> Act:
         """What the start-th start (from 1) of this job does."""
         dice = random.Random(f"start {start} of job {number} of {self.seed}")
+        if number >= BURST:
+            return Act(dice.choice([0.0, 0.0, 0.001]), "return")
         if start > STARTS_DRAWN:
             return Act(dice.uniform(0.0, 0.1), "return")
         seconds = dice.uniform(2.0, 12.0) if dice.random() < 0.3 else 10 ** dice.uniform(-2.0, 0.5)
@@ -146,7 +162,10 @@ class Script:
         self._world = world
 
     def decode(self, args: str) -> dict[str, Any]:
-        return dict(json.loads(args))
+        arguments: dict[str, Any] = json.loads(args)
+        if "bad" in arguments:
+            raise BadArguments(f"{args} has an argument too many")
+        return arguments
 
     def encode(self, result: Any) -> tuple[str | None, str]:
         return json.dumps(result), ""
@@ -166,7 +185,6 @@ class Script:
         try:
             if act.talks:
                 context.log(f"start {start}")
-                context.progress(0, 1)
             await self._pass(act, witness.stopped, job_id, fence)
             ending = act.ending
             said = words(number, fence)
@@ -191,7 +209,12 @@ class Script:
         try:
             if act.ending == "hang":
                 await asyncio.Event().wait()
-            await asyncio.sleep(act.seconds)
+            if act.talks:
+                for part in range(4):
+                    await asyncio.sleep(act.seconds / 4)
+                    current().progress(part, 4)
+            else:
+                await asyncio.sleep(act.seconds)
         except asyncio.CancelledError:
             if not self._world.is_over:
                 stopped(job_id, fence)

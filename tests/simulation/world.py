@@ -121,7 +121,8 @@ class World:
         self._events: list[tuple[float, str, UUID | None, str]] = []
         self._names: dict[UUID, str] = {}
         self.weather = Weather(seed, scenario.without, LEASE)
-        self.workload = Workload.draw(seed, scenario.jobs, self.weather.over_at, scenario.skipped)
+        burst = self._chance.choice([0, 0, 0, 0, 0, 60])
+        self.workload = Workload.draw(seed, scenario.jobs, burst, self.weather.over_at, scenario.skipped)
         for job_id, number in self.workload.numbers.items():
             self._names[job_id] = f"job {number}"
         self.auditor = Auditor(self)
@@ -139,6 +140,8 @@ class World:
         self._workers: dict[str, Process] = {}
         self._lives: dict[str, int] = {}
         self._ears: dict[Process, SimulatedEar] = {}
+        self._solos: dict[Process, Solo] = {}
+        self._only_first_knows = self._chance.random() < 0.3
 
     # The store's clock
 
@@ -240,7 +243,10 @@ class World:
             new_id=self._worker_ids(process),
             dice=random.Random(f"dice of {process} in {self.scenario.seed}"),
         )
-        handlers = {task: Script(task, self) for task in ("work", "quick")}
+        tasks = ["work", "quick", "rare"]
+        if self._only_first_knows and not name.endswith(" 1"):
+            tasks.remove("rare")
+        handlers = {task: Script(task, self) for task in tasks}
 
         def open_ear() -> SimulatedEar:
             ear = self._ears[process] = SimulatedEar(loop)
@@ -256,6 +262,7 @@ class World:
                 open_ear=open_ear,
             )
             left: object = "an error"
+            self._solos[process] = solo
             try:
                 left = (await solo.run()).name
             except StoreError as error:
@@ -287,10 +294,19 @@ class World:
         self.tell(process.name, "is killed")
         self._bury(process)
 
+    def stop(self, process: Process, level: int) -> None:
+        """SIGTERM, once or twice."""
+        solo = self._solos.get(process)
+        if solo is not None:
+            self.tell(process.name, f"is asked to leave ({level})")
+            self.auditor.asked_to_leave(process)
+            solo.stop(level)
+
     def _bury(self, process: Process) -> None:
         self.loop.kill(process)
         self.server.forget(process)
         self._ears.pop(process, None)
+        self._solos.pop(process, None)
         name = process.name.rpartition(".")[0]
         if self._workers.get(name) is process and not self.is_over:
             delay = 0.2 if self.is_healed else self.weather.restart_delay()
@@ -302,8 +318,8 @@ class World:
         self.tell(process.name, f"{what} for {seconds:.2f} s")
         self.auditor.troubled(process, seconds)
         if self.server.is_inside(process):
-            self.tell("store", f"is locked by {process} meanwhile")
-            self.auditor.stalled(seconds)
+            self.tell("store", f"may be locked by {process} meanwhile")
+            self.auditor.locked(seconds)
         (self.loop.suspend if is_suspended else self.loop.pause)(process)
         self.loop.after(seconds, self._go_on, process, self.loop.now, is_suspended)
 
