@@ -69,28 +69,31 @@ Shell = Callable[..., Said]
 
 
 @pytest.fixture
-def shell() -> Shell:
+def shell(tmp_path: Path) -> Shell:
     def run(*args: str, input: str | None = None, env: dict[str, str] | None = None) -> Said:
+        before = set(sys.modules)
         done = CliRunner().invoke(cli, args, input=input, env=env, prog_name="unstuck")
+        _forget(set(sys.modules) - before, tmp_path)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return Said(done.exit_code, done.stdout, done.stderr)
 
     return run
 
 
+def _forget(names: set[str], folder: Path) -> None:
+    """Each command meets the application anew, as a process of its own would."""
+    for name in names:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
+            del sys.modules[name]
+
+
 @pytest.fixture(autouse=True)
-def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of its own, no settings from outside, and no modules left behind."""
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of its own, and no settings from outside."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     for name in ("UNSTUCK_APP", "UNSTUCK_URL", "UNSTUCK_TRACEBACK"):
         monkeypatch.delenv(name, raising=False)
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        file = getattr(sys.modules[name], "__file__", None)
-        if file and str(file).startswith(str(tmp_path)):
-            del sys.modules[name]
 
 
 @pytest.fixture
@@ -166,8 +169,3 @@ def bench(url: str) -> Iterator[Bench]:
     keeper.migrator.apply()
     yield Bench(keeper)
     keeper.close()
-
-
-def each_engine(fixtures: Sequence[str] = ("sqlite", "postgres")) -> pytest.MarkDecorator:
-    """Run a test on every engine, by `url`."""
-    return pytest.mark.parametrize("engine", fixtures)

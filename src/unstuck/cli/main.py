@@ -57,6 +57,16 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, sentence) for name, (_, sentence) in COMMANDS.items()])
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader of our output that has gone is no error worth a word."""
+        try:
+            answer: Any = super().invoke(ctx)
+            sys.stdout.flush()
+            return answer
+        except BrokenPipeError:
+            drop_output()
+            return NOT_FINE
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         """Run and exit; every error is one line."""
         said = list(sys.argv[1:] if args is None else args)
@@ -66,11 +76,6 @@ class Commands(click.Group):
             code = answer if isinstance(answer, int) else FINE
         except (Exception, KeyboardInterrupt) as error:
             code = refuse(error, said)
-        try:
-            sys.stdout.flush()
-        except BrokenPipeError:
-            drop_output()
-            code = NOT_FINE
         sys.exit(code)
 
 

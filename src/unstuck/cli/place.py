@@ -9,13 +9,15 @@ or of a newer version is refused in one sentence, and looking never creates a fi
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from unstuck.model.errors import BadSetting, SchemaMismatch, StoreUnavailable
+from unstuck.model.errors import BadSetting, SchemaMismatch, StoreConflict, StoreUnavailable
 
 if TYPE_CHECKING:
     from unstuck.app.app import App
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from unstuck.storage.protocol import Store
 
 R = TypeVar("R")
+
+MAKING_SECONDS = 10.0
+"""How long a new file may be busy with somebody else making its tables."""
 
 NO_STORE = (
     "no store: say --app package.module:app or --url sqlite:///jobs.db, or set UNSTUCK_APP or UNSTUCK_URL"
@@ -126,7 +131,7 @@ def check(keeper: Keeper) -> None:
     """Refuse a store that this version cannot work with. Raises SchemaMismatch, StoreError."""
     if is_missing(keeper):
         raise SchemaMismatch(f"there is no store at {keeper.url_shown}: the file does not exist or is empty")
-    status = keeper.migrator.status()
+    status = patiently(keeper.migrator.status)
     if not status.is_current:
         raise SchemaMismatch(with_remedy(keeper, status.state, status.sentence))
 
@@ -138,8 +143,20 @@ def prepare(keeper: Keeper) -> None:
         assert file is not None
         if not file.parent.is_dir():
             raise StoreUnavailable(f"cannot create {file}: there is no folder {file.parent}")
-        keeper.migrator.apply()
+        patiently(keeper.migrator.apply)
     check(keeper)
+
+
+def patiently(act: Callable[[], R]) -> R:
+    """Do it again while others make or migrate the same file: several workers may start at once."""
+    end = time.monotonic() + MAKING_SECONDS
+    while True:
+        try:
+            return act()
+        except StoreConflict:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 def with_remedy(keeper: Keeper, state: str, sentence: str) -> str:
