@@ -16,7 +16,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -235,13 +235,10 @@ class AsyncPostgresConnection(_Common):
             raise self._said(error, at_commit=at_commit) from error
 
 
-def _spelled(dialect: PostgresDialect, request: Request) -> list[tuple[LiteralString, Any]]:
-    # psycopg asks for literal texts, so that nobody puts a value into one; ours come from the library.
+def _spelled(dialect: PostgresDialect, request: Request) -> list[tuple[bytes, Any]]:
+    # As bytes, because psycopg takes a str only where a type checker sees that it is a literal.
     if isinstance(request, Statement):
-        return [
-            (cast("LiteralString", spelled.text), spelled.values)
-            for spelled in dialect.spell(request, Style.PYFORMAT)
-        ]
+        return [(spelled.text.encode(), spelled.values) for spelled in dialect.spell(request, Style.PYFORMAT)]
     if isinstance(request, Script):
-        return [(cast("LiteralString", request.text), None)]
+        return [(request.text.encode(), None)]
     raise TypeError(f"PostgreSQL runs statements, not a {type(request).__name__}")

@@ -93,8 +93,4 @@ def _micros(moment: str) -> str:
 
 def _plain(value: Any) -> Any:
     """Enums as the text they stand for: drivers would send their names."""
-    if isinstance(value, Enum):
-        return value.value
-    if type(value) is tuple:
-        return list(value)  # type: ignore[misc]
-    return value
+    return value.value if isinstance(value, Enum) else value

@@ -34,6 +34,7 @@ class Hinter:
     def __init__(self, address: Address, channel: str):
         self._address = address
         self._channel = channel
+        self._thread: threading.Thread | None = None
         self._begin()
 
     def say(self, queues: Iterable[str]) -> None:
@@ -79,7 +80,7 @@ class Hinter:
         self._pending: set[str] = set()
         self._is_sending = False
         self._is_closing = False
-        self._thread: threading.Thread | None = None
+        self._thread = None
 
     def _work(self) -> None:
         connection: psycopg.Connection[Any] | None = None

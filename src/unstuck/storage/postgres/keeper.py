@@ -37,9 +37,9 @@ class PostgresKeeper(Keeper):
     def __init__(self, url: str, prefix: str = "unstuck_", application: str = "unstuck", now: str = NOW):
         self.address = Address.of(url, application)
         self.url_shown = self.address.shown
-        self.dialect: PostgresDialect = PostgresDialect(prefix, now)
+        self.dialect = self._dialect = PostgresDialect(prefix, now)
         self.store = PostgresStore(prefix)
-        self.migrator = Ladder(self.dialect, self._connected)
+        self.migrator = Ladder(self._dialect, self._connected)
         self._channel = f"{prefix}hints"
         self._pool = Pool(self.open)
         self._async_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool] = WeakKeyDictionary()
@@ -48,10 +48,10 @@ class PostgresKeeper(Keeper):
 
     def open(self) -> PostgresConnection:
         """A blocking connection of one's own. Raises StoreErrors."""
-        connection = PostgresConnection(self.address, self.dialect)
+        connection = PostgresConnection(self.address, self._dialect)
         try:
             if self._checked_by != os.getpid():
-                self._check(run(connection, current(self.dialect)))
+                self._check(run(connection, current(self._dialect)))
             return connection
         except BaseException:
             connection.close()
@@ -59,10 +59,10 @@ class PostgresKeeper(Keeper):
 
     async def aopen(self) -> AsyncPostgresConnection:
         """An async connection of one's own. Raises StoreErrors."""
-        connection = await AsyncPostgresConnection.open(self.address, self.dialect)
+        connection = await AsyncPostgresConnection.open(self.address, self._dialect)
         try:
             if self._checked_by != os.getpid():
-                self._check(await run_async(connection, current(self.dialect)))
+                self._check(await run_async(connection, current(self._dialect)))
             return connection
         except BaseException:
             await connection.aclose()
@@ -107,7 +107,7 @@ class PostgresKeeper(Keeper):
 
     @contextmanager
     def _connected(self) -> Generator[PostgresConnection, None, None]:
-        connection = PostgresConnection(self.address, self.dialect)
+        connection = PostgresConnection(self.address, self._dialect)
         try:
             yield connection
         finally:

@@ -1,4 +1,5 @@
 -- Every statement of the promises, once. `storage/sql/library.py` says how blocks and braces are read.
+-- long: one text for all promises, so that what an engine says differently stands alone in its own file.
 -- Order of locks inside a transaction: worker, jobs in order of id, attempts, logs, notices.
 
 -- part: job

@@ -15,7 +15,7 @@ from unstuck.model.job import ClaimedJob, Inserted, NewJob
 from unstuck.model.states import Event, State, target_of
 from unstuck.storage.plan import Mode, Plan, Requests, Rows, Statement, planned
 from unstuck.storage.protocol import Cursor
-from unstuck.storage.sql import rows
+from unstuck.storage.sql import rows as shape
 from unstuck.storage.sql.library import block
 
 INSERT = block("insert")
@@ -40,7 +40,7 @@ def _insert(jobs: Sequence[NewJob]) -> Requests[list[Inserted]]:
         there = [job_id for job_id in unique if job_id not in created]
         found: Rows = yield Statement(COMPARE, {"ids": there})
         for job_id, task, args in found:
-            _same(unique[rows.uuid(job_id)], task, args)
+            _same(unique[shape.uuid(job_id)], task, args)
     answers: list[Inserted] = []
     for job in jobs:
         answers.append(Inserted(job.id, job.id in created))
@@ -51,8 +51,8 @@ def _insert(jobs: Sequence[NewJob]) -> Requests[list[Inserted]]:
 def insert_new(jobs: Iterable[NewJob]) -> Requests[set[UUID]]:
     """Insert those that are not there yet; answers the ids of these."""
     ordered = sorted(jobs, key=lambda job: job.id)
-    inserted: Rows = yield Statement(INSERT, rows=[rows.new_job(job) for job in ordered])
-    return {rows.uuid(row[0]) for row in inserted}
+    inserted: Rows = yield Statement(INSERT, rows=[shape.new_job(job) for job in ordered])
+    return {shape.uuid(row[0]) for row in inserted}
 
 
 def _unique(jobs: Sequence[NewJob]) -> dict[UUID, NewJob]:
@@ -80,35 +80,35 @@ def claim(
             "queue": queue,
             "tasks": list(tasks),
             "limit": limit,
-            "line": rows.LINE_MIN if after is None else after.line,
-            "after_id": rows.NIL if after is None else after.id,
+            "line": shape.LINE_MIN if after is None else after.line,
+            "after_id": shape.NIL if after is None else after.id,
             "target": target_of(State.READY, Event.CLAIM).value,
         },
     )
-    return sorted(map(rows.claimed, taken), key=lambda job: (job.line, job.id))
+    return sorted(map(shape.claimed, taken), key=lambda job: (job.line, job.id))
 
 
 @planned(Mode.WRITE)
-def write_progress(written: Sequence[tuple[UUID, int, str]]) -> Requests[frozenset[UUID]]:
+def write_progress(rows: Sequence[tuple[UUID, int, str]]) -> Requests[frozenset[UUID]]:
     """Set the progress of attempts that still run under their fence."""
-    if not written:
+    if not rows:
         return frozenset()
     took: Rows = yield Statement(
         WRITE_PROGRESS,
         {"source": State.RUNNING.value},
-        [{"job_id": job_id, "job_fence": fence, "progress": text} for job_id, fence, text in sorted(written)],
+        [{"job_id": job_id, "job_fence": fence, "progress": text} for job_id, fence, text in sorted(rows)],
     )
-    return frozenset(rows.uuid(row[0]) for row in took)
+    return frozenset(shape.uuid(row[0]) for row in took)
 
 
 @planned(Mode.WRITE)
-def write_logs(written: Sequence[tuple[UUID, int, int, str]]) -> Requests[None]:
+def write_logs(rows: Sequence[tuple[UUID, int, int, str]]) -> Requests[None]:
     """Append log lines that are not there yet."""
-    if written:
+    if rows:
         yield Statement(
             WRITE_LOGS,
             rows=[
                 {"job_id": job_id, "job_fence": fence, "number": number, "line_text": text}
-                for job_id, fence, number, text in sorted(written)
+                for job_id, fence, number, text in sorted(rows)
             ],
         )

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from importlib import resources
+from importlib import import_module, resources
 from typing import Any
 
 from unstuck.model.errors import BadSetting
@@ -172,8 +172,8 @@ class Dialect(ABC):
         """All blocks of this engine, as they stand in the files."""
         if self._blocks is None:
             # The rooms note what they ask for when they are imported.
-            import unstuck.storage.migrating
-            import unstuck.storage.sql.store  # noqa: F401
+            for room in ("unstuck.storage.sql.store", "unstuck.storage.migrating"):
+                import_module(room)
 
             self._blocks = join_blocks(
                 self.engine, _read("sql", "common.sql"), self.own_blocks(), asked_for()

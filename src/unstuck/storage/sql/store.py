@@ -80,5 +80,5 @@ class SqlStore:
 @planned(Mode.READ)
 def _check(engine: str, tables: list[str], judge: Any) -> Requests[dict[str, Any]]:
     found: Rows = yield Statement(CHECK, {"names": tables})
-    facts = dict(found)  # type: ignore[arg-type]
+    facts: dict[str, str] = {str(name): str(fact) for name, fact in found}
     return {"engine": engine, **facts, "wrong": judge(facts)}

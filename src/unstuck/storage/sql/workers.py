@@ -48,7 +48,8 @@ def look(worker_id: UUID, queues: Sequence[str], tasks: Sequence[str]) -> Reques
     seen: Rows = yield Statement(
         LOOK, {"worker_id": worker_id, "queues": list(dict.fromkeys(queues)), "tasks": list(tasks)}
     )
-    now_us, alarm, flags = 0, None, 2
+    now_us, flags = 0, 2
+    alarm: int | None = None
     ready: dict[str, int] = {}
     cancel: list[tuple[UUID, int]] = []
     for kind, name, number in seen:
@@ -61,7 +62,7 @@ def look(worker_id: UUID, queues: Sequence[str], tasks: Sequence[str]) -> Reques
                 ready[name] = number
             case "alarm":
                 alarm = number
-            case "cancel":
+            case "cancel" if number is not None:
                 cancel.append((UUID(name), number))
             case _:
                 pass

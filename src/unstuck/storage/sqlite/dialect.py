@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from unstuck.storage.plan import Statement
@@ -105,5 +105,5 @@ def _adapted(value: Any) -> Any:
     if isinstance(value, datetime):
         return (value - _EPOCH) // _MICROSECOND
     if isinstance(value, list | tuple):
-        return json.dumps([_adapted(each) for each in value])  # type: ignore[misc]
+        return json.dumps([_adapted(each) for each in cast("Sequence[Any]", value)])
     return value

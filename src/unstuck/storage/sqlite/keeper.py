@@ -46,9 +46,9 @@ class SqliteKeeper(Keeper):
     ):
         self.path = path
         self.url_shown = f"sqlite:///{path}"
-        self.dialect: SqliteDialect = SqliteDialect(prefix, clock)
+        self.dialect = self._dialect = SqliteDialect(prefix, clock)
         self.store = SqliteStore(prefix)
-        self.migrator = Ladder(self.dialect, self._connected)
+        self.migrator = Ladder(self._dialect, self._connected)
         self._busy_seconds = busy_seconds
         self._opening = threading.Lock()
         self._was_opened = False
@@ -105,14 +105,14 @@ class SqliteKeeper(Keeper):
         if not self._was_opened:
             check_place(self.path)
         return SqliteConnection(
-            self.path, self.dialect, may_create=not self._was_opened, busy_seconds=self._busy_seconds
+            self.path, self._dialect, may_create=not self._was_opened, busy_seconds=self._busy_seconds
         )
 
     def _prepare(self, connection: SqliteConnection) -> None:
         if connection.is_new():
             connection.use_wal()
-            climb(connection, self.dialect, read_rungs(self.engine))
-        stands = run(connection, current(self.dialect))
+            climb(connection, self._dialect, read_rungs(self.engine))
+        stands = run(connection, current(self._dialect))
         if not stands.is_current:
             raise SchemaMismatch(f"{self.path}: {stands.sentence}")
         connection.use_wal()
