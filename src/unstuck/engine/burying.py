@@ -14,7 +14,7 @@ from uuid import UUID
 
 from unstuck.engine.children import Child
 from unstuck.engine.env import Env
-from unstuck.engine.page import Phase, Started
+from unstuck.engine.page import Page, Phase, Started
 from unstuck.engine.worker import Left
 from unstuck.model.job import ClaimedJob
 from unstuck.model.states import Reason
@@ -80,13 +80,22 @@ def judge_owned(
     return verdicts
 
 
-def unstarted(
-    owned: Sequence[ClaimedJob], started: Sequence[Started], worker_id: UUID, env: Env
-) -> list[Verdict]:
-    """Hand-backs for what a stalled child owns and has not started."""
-    known = {(slot.job_id, slot.fence) for slot in started}
-    return [
+async def take_unstarted(
+    worker_id: UUID, page: Page, store: Store, lane: Lane, env: Env, deadline: float
+) -> int:
+    """Hand back what a child that does not tick owns and has not started; answers how many.
+
+    It may wake up at any moment. What it owned when we read was claimed under an older number than the one
+    that we write after it; so it either shows in a slot when we look, or its start will be refused.
+    """
+    owned = await lane.run(store.owned(worker_id), deadline)
+    page.withdraw()
+    known = {(slot.job_id, slot.fence) for slot in page.started()}
+    verdicts = [
         judging.handed_back(job, env.new_id(), worker_id, started=False, why="its worker does not tick")
         for job in owned
         if (job.id, job.fence) not in known
     ]
+    if verdicts:
+        await lane.run(store.settle(verdicts), deadline)
+    return len(verdicts)

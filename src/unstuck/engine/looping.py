@@ -31,7 +31,7 @@ class Loop:
         self.name = name
         self._round = round
         self._env = env
-        self._page = page
+        self.page = page
         self._patience = patience
         self._pause_max = pause_max
         self._wake = asyncio.Event()
@@ -54,7 +54,7 @@ class Loop:
                 pause = self._failed(error)
             else:
                 self._failures = 0
-                self._page.loop_succeeded(self.name, self._env.now())
+                self.page.loop_succeeded(self.name, self._env.now())
             if pause > 0:
                 try:
                     async with asyncio.timeout(pause):

@@ -75,6 +75,8 @@ class Supervisor:
         self._respawn_at: dict[int, float] = {}
         self._stop_level = 0
         self._stopped_at = 0.0
+        self._contact_since = self._env.now()
+        self._loops: list[Loop] = []
         self.id = self._env.new_id()
         self.page = Page.private(1)
 
@@ -83,6 +85,8 @@ class Supervisor:
         if not self._stop_level:
             self._stopped_at = self._env.now()
         self._stop_level = max(self._stop_level, level)
+        for child in self._children.values():
+            child.page.drain(self._stop_level)
 
     async def run(self) -> int:
         """Supervise until stopped; answers the exit code."""
@@ -101,6 +105,7 @@ class Supervisor:
             await self._register()
             for name, round in rounds.items():
                 watched = Loop(name, round, env, self.page, settings.lease, settings.poll)
+                self._loops.append(watched)
                 tasks.append(asyncio.create_task(watched.run(), name=name))
             while not (self._stop_level and not self._children and not self._burials):
                 await self._watch()
@@ -152,9 +157,13 @@ class Supervisor:
     async def _watch(self) -> None:
         now = self._env.now()
         self.page.tick = now
+        if now - self.page.renewed_at > self._settings.lease / 2:
+            self._contact_since = now
         if self.page.is_lost and not self._stop_level:
             log.warning("supervisor %s was declared lost; it comes back under a new identity", self.id)
             self.id, self.page = self._env.new_id(), Page.private(1)
+            for loop in self._loops:
+                loop.page = self.page
             await self._register()
         for child in list(self._children.values()):
             if child.ended.done():
@@ -164,13 +173,19 @@ class Supervisor:
         if not self._stop_level:
             for ordinal in range(self._settings.processes):
                 if ordinal not in self._children and now >= self._respawn_at.get(ordinal, 0.0):
-                    worker_id = self._env.new_id()
-                    child = spawn(
-                        ordinal, self._application, worker_id, self.id, self._settings, now, self._url
-                    )
-                    self._children[ordinal] = child
+                    self._spawn(ordinal, now)
         if os.getpid() == 1:
             self._reap_inherited()
+
+    def _spawn(self, ordinal: int, now: float) -> None:
+        worker_id = self._env.new_id()
+        try:
+            child = spawn(ordinal, self._application, worker_id, self.id, self._settings, now, self._url)
+        except OSError as error:
+            log.error("child %d cannot be started (%s); trying again", ordinal, error)
+            self._respawn_at[ordinal] = now + RESPAWN_FIRST
+        else:
+            self._children[ordinal] = child
 
     def _died(self, child: Child, now: float) -> None:
         detail = child.ended.result()
@@ -203,7 +218,6 @@ class Supervisor:
                 await asyncio.sleep(min(1.0, self._settings.poll))
         if child.process.stdin is not None:
             child.process.stdin.close()
-        child.page.close()
 
     async def _look_after(self, child: Child, now: float) -> None:
         page, settings = child.page, self._settings
@@ -230,24 +244,21 @@ class Supervisor:
 
     def _has_no_round_trip(self, child: Child, now: float) -> bool:
         """Whether the store answers us and not it, for two leases."""
-        lease = self._settings.lease
-        last = max(child.page.round_trip, child.spawned_at)
-        return child.has_registered and now - last > 2 * lease and now - self.page.renewed_at < lease / 2
+        last = max(child.page.round_trip, child.spawned_at, self._contact_since)
+        return child.has_registered and now - last > 2 * self._settings.lease
 
     async def _stalled(self, child: Child, now: float) -> None:
+        settings = self._settings
         if not child.is_stalled:
             child.is_stalled = True
             log.error("child %d (pid %d) has not ticked for a lease: stalled", child.ordinal, child.pid)
-            child.page.withdraw()
             await self._note_stall(child, True)
-        if now - child.swept_at > self._settings.sweep:
+        if now - child.swept_at > settings.sweep:
             with suppress(StoreError):
-                owned = await self._lanes["bury"].run(
-                    self._store.owned(child.worker_id), self._settings.deadline
+                lane, deadline = self._lanes["bury"], settings.deadline
+                await burying.take_unstarted(
+                    child.worker_id, child.page, self._store, lane, self._env, deadline
                 )
-                verdicts = burying.unstarted(owned, list(child.page.started()), child.worker_id, self._env)
-                if verdicts:
-                    await self._lanes["bury"].run(self._store.settle(verdicts), self._settings.deadline)
                 child.swept_at = now
         if now > self._stall_limit(child):
             child.kill(burying.STALLED)

@@ -127,6 +127,7 @@ class Worker:
         )
         sent = shift.env.now()
         await shift.settle_lane.run(shift.store.register(row), settings.deadline)
+        shift.page.round_trip = shift.env.now()
         shift.page.renewed(sent, settings.lease)
 
     async def run(self) -> Left:

@@ -1,0 +1,96 @@
+"""What a supervisor makes of its children's pages."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+
+from unstuck.engine import supervisor as engine
+from unstuck.engine.children import Child
+from unstuck.engine.env import Env
+from unstuck.engine.page import Page
+from unstuck.engine.supervisor import Supervisor
+from unstuck.rules.settings import Settings
+from unstuck.storage.memory.keeper import MemoryKeeper
+
+LEASE = 30.0
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Watch:
+    """A supervisor whose time is given, with one child that ticks and has no process."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        settings = Settings(lease=LEASE, processes=1)
+        self.boss = Supervisor("no:app", MemoryKeeper(), settings, Env(now=self.clock))
+        page = Page.private(4)
+        page.round_trip = self.clock.now
+        page.renewed(self.clock.now, LEASE)
+        self.child = Child(0, uuid4(), page, cast(Any, None), self.clock.now)
+        self.child.killed_for = None
+        self.killed: list[str] = []
+        self.child.kill = self.killed.append  # type: ignore[method-assign]
+        self.boss._children[0] = self.child
+
+    async def pass_time(self, seconds: float, *, boss_heard: bool, child_heard: bool) -> None:
+        """Watch for so long, in steps of a second."""
+        for _ in range(int(seconds)):
+            self.clock.now += 1.0
+            self.child.page.tick = self.clock.now
+            if boss_heard:
+                self.boss.page.renewed(self.clock.now, LEASE)
+            if child_heard:
+                self.child.page.round_trip = self.clock.now
+            await self.boss._watch()
+
+
+def test_a_child_that_alone_hears_nothing_for_two_leases_is_killed() -> None:
+    async def story() -> list[str]:
+        watch = Watch()
+        await watch.pass_time(2 * LEASE, boss_heard=True, child_heard=True)
+        await watch.pass_time(2 * LEASE, boss_heard=True, child_heard=False)
+        assert not watch.killed
+        await watch.pass_time(2, boss_heard=True, child_heard=False)
+        return watch.killed
+
+    assert set(asyncio.run(story())) == {"withdrawn"}
+
+
+def test_after_an_outage_a_child_has_two_leases_to_hear_something_again() -> None:
+    async def story() -> list[str]:
+        watch = Watch()
+        await watch.pass_time(2 * LEASE, boss_heard=True, child_heard=True)
+        await watch.pass_time(3 * LEASE, boss_heard=False, child_heard=False)
+        await watch.pass_time(LEASE, boss_heard=True, child_heard=False)
+        await watch.pass_time(1, boss_heard=True, child_heard=True)
+        return watch.killed
+
+    assert not asyncio.run(story())
+
+
+def test_a_child_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def spawn(ordinal: int, *rest: Any) -> Child:
+        tries.append(ordinal)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(engine, "spawn", spawn)
+
+    async def story() -> None:
+        watch = Watch()
+        watch.boss._children.clear()
+        await watch.pass_time(3, boss_heard=True, child_heard=False)
+
+    asyncio.run(story())
+    assert len(tries) == 3
