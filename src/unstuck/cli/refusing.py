@@ -65,7 +65,12 @@ def refuse(error: BaseException, args: Sequence[str]) -> int:
     if isinstance(error, click.Abort | KeyboardInterrupt):
         click.echo("unstuck: interrupted", err=True)
         return INTERRUPTED
-    if "--traceback" in args or os.environ.get("UNSTUCK_TRACEBACK"):
+    if "--traceback" in args or os.environ.get("UNSTUCK_TRACEBACK", "0").lower() not in (
+        "",
+        "0",
+        "false",
+        "no",
+    ):
         click.echo(without_password("".join(traceback.format_exception(error))), err=True)
     click.echo(line_of(error), err=True)
     return code_of(error)
