@@ -184,7 +184,9 @@ class Auditor:
                 self._find("honest answers", "was answered refused, stands on the row", verdict.job_id)
             worker = self._workers.get(verdict.worker_id)
             is_own = worker is not None and worker.ended_at is None
-            if answer == "refused" and str(verdict.source) == "running" and is_own:
+            # A repeated ending is refused once the job has been claimed anew: the row carries another by then.
+            was_recorded = verdict.id in self._recorded
+            if answer == "refused" and str(verdict.source) == "running" and is_own and not was_recorded:
                 key = (verdict.job_id, verdict.fence)
                 owner = self._process_of.get(verdict.worker_id)
                 if owner is process and self._calm_since(process, self._claimed_at.get(key, 0.0)):

@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ from unstuck.storage.sqlite.connection import SqliteConnection
 from unstuck.storage.sqlite.keeper import SqliteKeeper
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+GLANCE_AT_JOBS = (
+    "SELECT id, state, generation, fence, verdict_id, worker_id, failures, crashes, losses, handbacks,"
+    " snoozes, cancel_asked_at, wake_at, finished_at FROM unstuck_jobs"
+)
+GLANCE_AT_WORKERS = "SELECT id, lease_until, ended_at, reason FROM unstuck_workers"
 Rows = tuple[Mapping[UUID, Any], Mapping[UUID, Any]]
 
 
@@ -80,6 +86,16 @@ class SteppedConnection(SqliteConnection):
             raise self._said(error) from error
 
 
+@dataclass(frozen=True, slots=True)
+class SeenWorker:
+    """What the auditor wants to know of a worker's row."""
+
+    id: UUID
+    lease_until: datetime
+    ended_at: datetime | None
+    reason: str | None
+
+
 class SqliteGround(Ground):
     """A real file, in memory where the system allows, with one more connection that only looks."""
 
@@ -93,6 +109,7 @@ class SqliteGround(Ground):
         self.store = keeper.store
         self._eye = self._open()
         self._version = -1
+        self._glances: dict[str, tuple[Any, ...]] = {}
         self._jobs: dict[UUID, Any] = {}
         self._workers: dict[UUID, Any] = {}
 
@@ -103,19 +120,32 @@ class SqliteGround(Ground):
         version = self._eye._raw.execute("PRAGMA data_version").fetchone()[0]
         if version != self._version:
             self._version = version
-            jobs, workers = self._jobs, {}
-            self._jobs = {}
-            for job in run(self._eye, self.store.find(Filter(limit=10_000))):
-                before = jobs.get(job.id)
-                self._jobs[job.id] = before if before == job else job
-            for worker in run(self._eye, self.store.workers(True)):
-                workers[worker.id] = worker
-            self._workers = workers
+            self._jobs = self._see_jobs()
+            self._workers = self._see_workers()
         return self._jobs, self._workers
 
     def close(self) -> None:
         self._eye.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _see_jobs(self) -> dict[UUID, Any]:
+        """All jobs; only those whose row shows a difference are read whole."""
+        seen = {row[0]: row for row in self._eye._raw.execute(GLANCE_AT_JOBS)}
+        changed = [UUID(each) for each, row in seen.items() if self._glances.get(each) != row]
+        self._glances = seen
+        which = Filter(ids=tuple(changed), limit=len(changed) + 1)
+        read = {job.id: job for job in run(self._eye, self.store.find(which))} if changed else {}
+        kept = {job_id: job for job_id, job in self._jobs.items() if str(job_id) in seen}
+        return kept | read
+
+    def _see_workers(self) -> dict[UUID, Any]:
+        workers = {}
+        for name, lease_until, ended_at, reason in self._eye._raw.execute(GLANCE_AT_WORKERS):
+            ended = None if ended_at is None else self.moment(ended_at)
+            row = SeenWorker(UUID(name), self.moment(lease_until), ended, reason)
+            before = self._workers.get(row.id)
+            workers[row.id] = before if before == row else row
+        return workers
 
     def _open(self) -> SteppedConnection:
         connection = SteppedConnection(self._folder / "jobs.db", self._dialect)

@@ -105,6 +105,7 @@ class Weather:
                 return fate, there, back
         if self._slow and self._dice["slow"].random() < self._slow:
             there += self._lease * 10 ** self._dice["slow"].uniform(-2, 0.3)
+            self._world.troubled(process, there)
         for kind, rate in self._strikes:
             dice = self._dice["strike"]
             if dice.random() < rate:
