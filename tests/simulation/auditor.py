@@ -375,7 +375,7 @@ class Auditor:
             return
         if attempt is None:
             self._find("counts have a reason", "failed without a start", job.id)
-        elif attempt.stopped_at is not None:
+        elif attempt.stopped_at is not None and attempt.ending != "retry":
             timeout = (job.timeout_us or 0) / 1_000_000
             if not timeout or now - attempt.started_at < timeout * 0.99:
                 self._find("counts have a reason", f"timed out, timeout {timeout} s", job.id)
