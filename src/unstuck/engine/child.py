@@ -32,6 +32,10 @@ log = logging.getLogger("unstuck.engine")
 
 CANNOT_START = 2
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter while the loop waits for it. With Python's own 5 ms and ten
+busy threads a turn of the loop took 80 to 137 ms, with this 14 to 25 ms (two cores, other work beside)."""
+
 
 class ChildOrder(msgspec.Struct):
     """What a supervisor tells a new child."""
@@ -58,6 +62,8 @@ def main() -> None:
     )
     page = Page.attach(order.page_descriptor, order.slots)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    sys.setswitchinterval(SWITCH_SECONDS)
     signal.signal(signal.SIGTERM, lambda number, frame: page.drain(1))
     sys.path[:] = order.path
     try:

@@ -78,10 +78,15 @@ def spawn(
 ) -> Child:
     """Start a child; call it on the main thread, inside the running loop."""
     page, descriptor = Page.create(slots_of(settings))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "unstuck.engine.child"], stdin=subprocess.PIPE, pass_fds=(descriptor,)
-    )
-    os.close(descriptor)
+    # A child inherits the blocked signal, so a Ctrl-C cannot hit it before it has learned to ignore it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "unstuck.engine.child"], stdin=subprocess.PIPE, pass_fds=(descriptor,)
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        os.close(descriptor)
     child = Child(ordinal, worker_id, page, process, now)
     order = ChildOrder(
         application=application,

@@ -4,7 +4,7 @@ There is one *course* per queue and kind of place, taken in turn, each claimed f
 line where its own last claim ended (the cursor), because the head of the index may be full of entries
 that are gone but not yet vacuumed. An empty answer sends the cursor back to the start once; a course that
 is empty from there is dry until the next look sees something ready. More than the free places is claimed
-only for tasks whose recent mean is under 5 ms.
+only for tasks whose recent mean is under 5 ms, and no more than can start within half a poll.
 
 A claim whose answer is lost may have happened; nobody guesses. The attempts are then running in the
 store under this worker and unknown here, and reconciling gives them back.
@@ -79,7 +79,9 @@ class Claiming:
         tasks = self._tasks[course.kind]
         if course.is_prefetch:
             tasks = [name for name in tasks if executor.is_fast(name)]
-            limit = PREFETCH_MAX - len(shift.buffer) - len(shift.outbox)
+            slowest = max((executor.mean(name) for name in tasks), default=1.0)
+            in_half_a_poll = int(shift.settings.poll / 2 / max(slowest, 1e-6))
+            limit = min(PREFETCH_MAX, in_half_a_poll) - len(shift.buffer) - len(shift.outbox)
         else:
             limit = executor.room(course.kind) - shift.buffer.count(course.kind)
         if course.share.limit is not None:

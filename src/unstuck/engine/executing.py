@@ -100,6 +100,7 @@ class Executor:
             Kind.PLAIN: settings.threads,
             Kind.ISOLATED: settings.isolated,
         }
+        self._kinds = {handler.kind for handler in shift.handlers.values()}
         self._pool = ThreadPool(settings.threads, asyncio.get_running_loop())
         self._slots: dict[Key, int] = {}
         self._means: dict[str, tuple[int, float]] = {}
@@ -108,6 +109,10 @@ class Executor:
     def room(self, kind: Kind) -> int:
         """Free places of this kind."""
         return self._free[kind]
+
+    def mean(self, task: str) -> float:
+        """The recent mean of a task's running time, in seconds; a second where nothing is known."""
+        return self._means.get(task, (0, 1.0))[1]
 
     def is_fast(self, task: str) -> bool:
         """Whether its recent mean is under 5 ms, so that claiming more than the free places pays."""
@@ -124,6 +129,8 @@ class Executor:
                 continue
             is_alone = job.is_suspect and self._isolate is not None
             shift.buffer.put(Held(job, withdrawn, now, Kind.ISOLATED if is_alone else handler.kind))
+        if jobs:
+            shift.page.busy_at = now
         self.start_next()
 
     def start_next(self) -> None:
@@ -135,7 +142,15 @@ class Executor:
                 if held is not None and not self._begin(held):
                     shift.buffer.put_back(held)
                     break
-        shift.page.free_places = max(0, sum(self._free.values()) - len(shift.buffer))
+        self._show_places()
+
+    def _show_places(self) -> None:
+        """What supervisor and sweeps may know of this worker: free places of the fullest kind, and idleness."""
+        shift = self._shift
+        free = max(0, min((self._free[kind] - shift.buffer.count(kind) for kind in self._kinds), default=0))
+        shift.page.free_places = free
+        if not free or shift.buffer:
+            shift.page.busy_at = shift.env.now()
 
     def _begin(self, held: Held) -> bool:
         shift, job, kind, now = self._shift, held.job, held.kind, self._shift.env.now()
@@ -249,7 +264,7 @@ class Executor:
         if shift.buffer:
             self.start_next()
         else:
-            shift.page.free_places = sum(self._free.values())
+            self._show_places()
         shift.claim_now()
 
     def confirmed(self, key: Key) -> None:

@@ -37,7 +37,9 @@ LOOPS = (
 
 _WORDS = 32
 _SLOT_WORDS = 5
-_TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE, _LOST, _DRAINING, _REPLACE, _LEFT = range(10)
+_TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE, _LOST, _DRAINING, _REPLACE, _LEFT, _BUSY = (
+    range(11)
+)
 _FIRST_LOOP = 16
 
 
@@ -133,6 +135,15 @@ class Page:
     @free_places.setter
     def free_places(self, count: int) -> None:
         self._ints[_FREE] = count
+
+    @property
+    def busy_at(self) -> float:
+        """When the child last had something in hand beyond its free places, or got something by a claim."""
+        return self._floats[_BUSY]
+
+    @busy_at.setter
+    def busy_at(self, at: float) -> None:
+        self._floats[_BUSY] = at
 
     @property
     def safe_until(self) -> float:

@@ -55,4 +55,5 @@ class Renewing:
     def _report(self, page: Page) -> str:
         now = self._env.now()
         loops = {name: round(now - at, 1) for name, at in page.loops().items()}
-        return msgspec.json.encode({"free": page.free_places, "loops": loops}).decode()
+        idle = round(now - page.busy_at, 1) if page.busy_at else 0.0
+        return msgspec.json.encode({"free": page.free_places, "idle": idle, "loops": loops}).decode()

@@ -126,8 +126,10 @@ class Sweeping:
         bound_us = int(self._settings.recovery_bound * 1_000_000)
         unknown: dict[str, None] = {}
         parked: list[tuple[Job, Reason, int]] = []
+        served = {queue for worker in survey.workers for queue in worker.queues}
         for head in survey.heads:
-            if head.oldest_us > bound_us and not head.tasks <= survey.known_tasks:
+            # Where no worker lives at all (each child was just killed, say) nothing is known of its tasks.
+            if head.queue in served and head.oldest_us > bound_us and not head.tasks <= survey.known_tasks:
                 for job in await self._do(self._store.unhandled(head.queue, bound_us, SWEEP_MAX)):
                     unknown[job.task] = None
                     parked.append((job, Reason.NO_HANDLER, no_handler_delay_us(0)))
@@ -159,8 +161,7 @@ class Sweeping:
             if found is not None:
                 findings.append(found)
         stall = noticing.stall_finding(self._steadiness.last_stall(), self._env.now())
-        if stall is not None:
-            findings.append(stall)
+        findings += [stall] if stall is not None else noticing.standing_stalls(survey.notices, survey.now_us)
         findings += [found for worker in survey.workers if (found := noticing.worker_finding(worker))]
         standing = {
             (notice.kind, notice.subject) for notice in survey.notices if notice.kind in noticing.SWEPT_KINDS

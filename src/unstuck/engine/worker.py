@@ -129,6 +129,7 @@ class Worker:
         await shift.settle_lane.run(shift.store.register(row), settings.deadline)
         shift.page.round_trip = shift.env.now()
         shift.page.renewed(sent, settings.lease)
+        shift.page.busy_at = sent
 
     async def run(self) -> Left:
         """Work until asked to leave (the page's drain level), lost or in need of replacement."""

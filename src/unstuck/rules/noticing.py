@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unstuck.model.notice import Finding, Kind
+from unstuck.model.notice import Finding, Kind, Notice
 from unstuck.model.worker import Worker
 
 SWEPT_KINDS = (Kind.NO_WORKER, Kind.NO_HANDLER, Kind.UNATTENDED, Kind.STALLED, Kind.LOCK_HELD)
@@ -20,7 +20,10 @@ STALL_SHOWN = 600.0
 def queue_finding(
     queue: str, oldest_us: int, is_paused: bool, workers: Sequence[Worker], bound_us: int
 ) -> Finding | None:
-    """What is wrong with a queue whose oldest due job has been ready for `oldest_us`, if anything."""
+    """What is wrong with a queue whose oldest due job has been ready for `oldest_us`, if anything.
+
+    A worker counts as idle once it has had a free place and claimed nothing for a quarter of the bound.
+    """
     if is_paused or oldest_us <= 0:
         return None
     serving = [worker for worker in workers if queue in worker.queues and worker.draining_at is None]
@@ -29,7 +32,7 @@ def queue_finding(
         return Finding(
             Kind.NO_WORKER, queue, f"queue {queue} has jobs due for {age} and no live worker serves it"
         )
-    idle = sum(int(worker.report.get("free", 0)) > 0 for worker in serving)
+    idle = sum(float(worker.report.get("idle", 0.0)) * 4_000_000 > bound_us for worker in serving)
     if oldest_us > bound_us and idle:
         return Finding(
             Kind.UNATTENDED,
@@ -55,6 +58,15 @@ def stall_finding(stall: tuple[float, float] | None, now: float) -> Finding | No
     return Finding(
         Kind.LOCK_HELD, "store", f"the store took no write for {stall[1]:.1f} s: a lock was held too long"
     )
+
+
+def standing_stalls(notices: Sequence[Notice], now_us: int) -> list[Finding]:
+    """Stalls that another sweeper saw: whoever did not see one itself leaves them on notice all the same."""
+    return [
+        Finding(Kind.LOCK_HELD, notice.subject, notice.sentence)
+        for notice in notices
+        if notice.kind == Kind.LOCK_HELD and now_us - notice.since.timestamp() * 1_000_000 <= STALL_SHOWN * 1_000_000
+    ]
 
 
 def task_finding(task: str) -> Finding:

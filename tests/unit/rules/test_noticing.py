@@ -9,8 +9,8 @@ from unstuck.model.notice import Kind
 from unstuck.rules.noticing import STALL_SHOWN, queue_finding, stall_finding, task_finding, worker_finding
 
 BOUND_US = 41_000_000
-IDLE = worker(report={"free": 3})
-BUSY = worker(report={"free": 0})
+IDLE = worker(report={"free": 3, "idle": 60.0})
+BUSY = worker(report={"free": 3, "idle": 0.5})
 
 
 @pytest.mark.parametrize(
