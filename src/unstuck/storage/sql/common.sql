@@ -196,7 +196,7 @@ SELECT 'worker', CAST(NULL AS text),
     CASE WHEN w.draining_at IS NULL THEN 0 ELSE 1 END + CASE WHEN w.ended_at IS NULL THEN 0 ELSE 2 END
 FROM {workers} AS w WHERE w.id = :worker_id
 UNION ALL
-SELECT 'ready', c.value, (
+SELECT 'queue', c.value, (
     SELECT r.line FROM {jobs} AS r
     WHERE r.queue = c.value
         AND r.state = {state.ready}

@@ -58,7 +58,7 @@ def look(worker_id: UUID, queues: Sequence[str], tasks: Sequence[str]) -> Reques
                 now_us = number
             case "worker":
                 flags = number
-            case "ready" if number is not None:
+            case "queue" if number is not None:
                 ready[name] = number
             case "alarm":
                 alarm = number

@@ -79,7 +79,7 @@ class SqliteConnection:
     def begin(self, mode: Mode) -> None:
         """Begin; where the plan may write, hold the write lock before anything is read."""
         self._check_file()
-        self._waiting_for_lock("BEGIN" if mode is Mode.READ else "BEGIN IMMEDIATE")
+        self._patiently("BEGIN" if mode is Mode.READ else "BEGIN IMMEDIATE")
 
     def execute(self, request: Request) -> Any:
         """The rows of a statement, of all its executions where it has many rows of values."""
@@ -117,16 +117,14 @@ class SqliteConnection:
     def use_wal(self) -> None:
         """Turn to write-ahead logging, which stays with the file."""
         if self._mode() != "wal":
-            self._waiting_for_lock("PRAGMA journal_mode = WAL")
+            self._patiently("PRAGMA journal_mode = WAL")
             if self._mode() != "wal":
                 raise StoreUnavailable(f"{self.path} cannot use write-ahead logging here")
 
     def is_new(self) -> bool:
         """Whether the file holds no table of anybody."""
-        try:
-            return not self._raw.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        except sqlite3.Error as error:
-            raise self._said(error) from error
+        ((tables,),) = self._patiently("SELECT count(*) FROM sqlite_master")
+        return not tables
 
     def interrupt(self) -> None:
         """Stop what another thread is executing on this connection; its transaction is undone."""
@@ -140,27 +138,26 @@ class SqliteConnection:
             self._raw.close()
 
     def _set_up(self) -> None:
-        try:
-            for pragma in ("synchronous = FULL", "temp_store = MEMORY", "cache_size = -16384"):
-                self._raw.execute(f"PRAGMA {pragma}")
-            self._raw.execute("PRAGMA journal_size_limit = 67108864").fetchall()
-            self._identity = self._on_disk()
-        except sqlite3.Error as error:
-            raise self._said(error) from error
+        for pragma in (
+            "synchronous = FULL",
+            "temp_store = MEMORY",
+            "cache_size = -16384",
+            "journal_size_limit = 67108864",
+        ):
+            self._patiently(f"PRAGMA {pragma}")
+        self._identity = self._on_disk()
 
     def _mode(self) -> str:
-        try:
-            return str(self._raw.execute("PRAGMA journal_mode").fetchone()[0]).lower()
-        except sqlite3.Error as error:
-            raise self._said(error) from error
+        ((mode,),) = self._patiently("PRAGMA journal_mode")
+        return str(mode).lower()
 
-    def _waiting_for_lock(self, text: str) -> None:
+    def _patiently(self, text: str) -> list[tuple[Any, ...]]:
+        """Execute what asks for a lock, again and again until it is free or the deadline has passed."""
         until = self.deadline if self.deadline is not None else time.monotonic() + self._busy_seconds
         began = time.monotonic()
         while True:
             try:
-                self._raw.execute(text)
-                return
+                return self._raw.execute(text).fetchall()
             except sqlite3.Error as error:
                 if _code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                     raise self._said(error) from error
