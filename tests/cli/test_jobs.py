@@ -161,11 +161,59 @@ def test_delete_does_not_keep_the_job(shell: Shell, bench: Bench, url: str) -> N
     assert bench.keeper.run(bench.keeper.store.get(id)) is None
 
 
-def test_delete_says_what_it_leaves(shell: Shell, bench: Bench, url: str) -> None:
+def test_delete_by_filter_means_ended_jobs_too(shell: Shell, bench: Bench, url: str) -> None:
+    bench.enqueue(4)
+    good, bad, running = bench.claim(3)
+    bench.succeed(good)
+    bench.fail(bad)
+    words = ("jobs", "delete", "--queue", "default")
+    shown = shell("--url", url, *words, "--dry-run")
+    assert "delete: 4 jobs (1 ready, 1 running, 1 succeeded, 1 failed)" in shown.out
+    assert bench.keeper.run(bench.keeper.store.prune(100)) == 0
+    said = shell("--url", url, *words, "--yes", "--json").json
+    assert (said["forgotten"], said["ended"], said["asked_to_cancel"]) == (2, 1, 1)
+    assert bench.job(good.id).state is State.SUCCEEDED
+    bench.keeper.run(bench.keeper.store.prune(100))
+    left = bench.keeper.run(bench.keeper.store.find(Filter()))
+    assert [job.id for job in left] == [running.id]
+
+
+def test_delete_of_one_state_leaves_the_others(shell: Shell, bench: Bench, url: str) -> None:
+    bench.enqueue(2)
+    good, bad = bench.claim(2)
+    bench.succeed(good)
+    bench.fail(bad)
+    said = shell("--url", url, "jobs", "delete", "--state", "failed", "--yes")
+    assert "done: 1 kept no longer" in said.out
+    assert bench.keeper.run(bench.keeper.store.prune(100)) == 1
+    assert bench.job(good.id).state is State.SUCCEEDED
+
+
+def test_a_job_that_ends_while_it_is_deleted_goes_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (id,) = bench.enqueue()
+    (claimed,) = bench.claim()
+    kind = type(bench.keeper.store)
+    ask = bench.keeper.store.ask_cancel
+
+    def late(store: object, ids: list[object]) -> object:
+        bench.succeed(claimed)
+        return ask(ids)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(kind, "ask_cancel", late)
+    which = Filter(ids=(id,), states=tuple(State))
+    changed = changing.end_jobs(bench.keeper, which, Reason.DELETED, lambda done: None)
+    assert (changed.asked, changed.forgotten, changed.left) == (0, 1, [])
+    bench.keeper.run(bench.keeper.store.prune(100))
+    assert bench.keeper.run(bench.keeper.store.get(id)) is None
+
+
+def test_cancel_says_what_it_leaves(shell: Shell, bench: Bench, url: str) -> None:
     bench.enqueue()
     (claimed,) = bench.claim()
     bench.succeed(claimed)
-    said = shell("--url", url, "jobs", "delete", str(claimed.id))
+    said = shell("--url", url, "jobs", "cancel", str(claimed.id))
     assert "left alone: 1 job (1 succeeded)" in said.out
     assert bench.job(claimed.id).state is State.SUCCEEDED
 

@@ -290,7 +290,11 @@ class SideBySide(RuleBasedStateMachine):
         else:
             self.both("mark_stalled", worker, how == "stall")
 
-    @rule(picked=some, priority=st.integers(-3, 3), what=st.sampled_from(["cancel", "revive", "priority"]))
+    @rule(
+        picked=some,
+        priority=st.integers(-3, 3),
+        what=st.sampled_from(["cancel", "revive", "priority", "forget"]),
+    )
     def operate(self, picked: list[int], priority: int, what: str) -> None:
         self.pass_time(SECOND)
         if what == "cancel":
@@ -298,6 +302,8 @@ class SideBySide(RuleBasedStateMachine):
         elif what == "revive":
             ids = self.rows(picked, [state for state in State if state in FINAL])
             self.both("revive", ids or self.job_ids[:2])
+        elif what == "forget":
+            self.both("forget", self.rows(picked, list(State)) + self.job_ids[:2])
         else:
             self.both("set_priority", [(each, priority) for each in self.rows(picked, list(State))])
 

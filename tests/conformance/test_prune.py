@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.conformance.trying import BOOM, DAY, HOUR, SECOND, Trial, new_id
 from unstuck.model.job import Policy
 from unstuck.model.states import Reason, State
@@ -60,6 +62,41 @@ def test_a_deleted_job_goes_with_the_next_pruning(trial: Trial) -> None:
     trial.elapse(SECOND)
     assert trial.prune(10) == 1
     assert trial.get(job_id) is None
+
+
+def test_a_forgotten_job_goes_with_the_next_pruning_and_nothing_else_about_it_changes(trial: Trial) -> None:
+    job_id, kept = ended(trial), ended(trial)
+    before = trial.row(job_id)
+    assert trial.forget([job_id]) == [job_id]
+    row = trial.row(job_id)
+    assert trial.seconds_to(row.keep_until) == 0
+    assert replace(row, keep_until=before.keep_until) == before
+    trial.elapse(SECOND)
+    assert trial.prune(10) == 1
+    assert (trial.get(job_id), trial.attempts(job_id), trial.logs(job_id)) == (None, [], [])
+    assert trial.row(kept).state is State.FAILED
+
+
+def test_only_ended_jobs_are_forgotten(trial: Trial) -> None:
+    worker = trial.add_worker()
+    running, done = trial.start(worker), trial.start(worker)
+    trial.end(judging.succeeded(done, new_id(), worker, None))
+    failed, waiting, scheduled, ready = ended(trial), trial.add(), trial.add(delay_us=HOUR), trial.add()
+    trial.park([(trial.row(waiting), Reason.NO_HANDLER, HOUR)])
+    unfinished = [running.id, waiting, scheduled, ready]
+    before = [trial.row(job_id) for job_id in unfinished]
+    assert trial.forget([failed, *unfinished, new_id(), done.id, failed]) == [failed, done.id]
+    assert trial.forget([]) == []
+    assert [trial.row(job_id) for job_id in unfinished] == before
+
+
+def test_a_forgotten_job_that_is_revived_is_not_pruned(trial: Trial) -> None:
+    job_id = ended(trial)
+    trial.forget([job_id])
+    trial.revive([job_id])
+    trial.elapse(HOUR)
+    assert trial.prune(10) == 0
+    assert trial.row(job_id).state is State.READY
 
 
 def test_a_revived_job_is_not_pruned(trial: Trial) -> None:

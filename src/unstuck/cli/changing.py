@@ -1,10 +1,11 @@
 """Changing many jobs, in portions of 500, through the operations that everybody else uses.
 
 Which jobs is judged anew for each portion, from a read of them: what runs is asked to cancel, what does not
-run is settled under the fence and state in which it was read. A job that moved in between (a worker
-claimed it) is refused by that fence, read again and treated as what it has become. So an operator can be
-late, but cannot end a job behind the back of whoever owns it. Jobs enqueued after the command began are
-left alone, so that the command ends even while others enqueue, and changes no more than it has shown.
+run is settled under the fence and state in which it was read, what has ended is kept no longer (where ended
+jobs are meant at all). A job that moved in between (a worker claimed it) is refused by that fence, read
+again and treated as what it has become. So an operator can be late, but cannot end a job behind the back
+of whoever owns it. Jobs enqueued after the command began are left alone, so that the command ends even
+while others enqueue, and changes no more than it has shown.
 An interruption leaves whole portions done and the rest untouched; the same command may be run again.
 """
 
@@ -30,21 +31,25 @@ ROUNDS = 10
 
 @dataclass
 class Changed:
-    """What was done: how many were ended, how many that run were asked to, and which ids were touched."""
+    """What was done: how many were ended, asked to end, run again or kept no longer, and which ids were not."""
 
     ended: int = 0
     asked: int = 0
     revived: int = 0
+    forgotten: int = 0
     left: list[UUID] = field(default_factory=list[UUID])
 
     @property
     def total(self) -> int:
         """How many jobs the command had an effect on."""
-        return self.ended + self.asked + self.revived
+        return self.ended + self.asked + self.revived + self.forgotten
 
 
 def end_jobs(keeper: Keeper, which: Filter, reason: Reason, told: Callable[[int], None]) -> Changed:
-    """End what does not run and ask the rest to cancel, within the filter's states; `told` hears the progress."""
+    """End what does not run, ask what runs to cancel, forget what has ended, within the filter's states.
+
+    `told` hears the progress.
+    """
     changed = Changed()
     for portion in _portions(keeper, which):
         waiting: Sequence[Job] = portion
@@ -76,8 +81,17 @@ def _end_once(
     """One round; answers the jobs that moved meanwhile, read again, as far as they are still meant."""
     store = keeper.store
     running = [job for job in jobs if job.state is State.RUNNING]
-    verdicts = [ended_by_request(job, uuid7(), reason) for job in jobs if job.state is not State.RUNNING]
+    over = [job.id for job in jobs if job.is_final]
+    verdicts = [
+        ended_by_request(job, uuid7(), reason)
+        for job in jobs
+        if job.state is not State.RUNNING and not job.is_final
+    ]
     unsettled: list[UUID] = []
+    if over:
+        forgotten = set(keeper.run(store.forget(over)))
+        changed.forgotten += len(forgotten)
+        unsettled += [job_id for job_id in over if job_id not in forgotten]
     if verdicts:
         for answer in keeper.run(store.settle(verdicts)):
             if answer.is_recorded:
@@ -100,7 +114,7 @@ def _not_asked(keeper: Keeper, running: Sequence[Job], changed: Changed) -> list
     """Of jobs that were asked to cancel, those that did not hear it because they no longer ran."""
     ids = tuple(job.id for job in running)
     now = keeper.run(keeper.store.find(Filter(ids=ids, limit=len(ids))))
-    missed = [job.id for job in now if job.cancel_asked_at is None and not job.is_final]
+    missed = [job.id for job in now if job.cancel_asked_at is None]
     changed.asked += len(running) - len(missed)
     return missed
 

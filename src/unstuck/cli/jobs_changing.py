@@ -2,6 +2,7 @@
 
 A filter is confirmed by a question, or by --yes where nobody can be asked; ids say exactly what is meant
 and are not. --dry-run shows the count and stops. What runs is only *asked* to cancel: its worker ends it.
+`delete` also means jobs that have ended: they are kept no longer, and the next pruning removes them.
 """
 
 from __future__ import annotations
@@ -72,10 +73,13 @@ def retry(place: Place, /, ids: tuple[str, ...], dry_run: bool, yes: bool, as_js
 def delete(
     place: Place, /, ids: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool, **said: Any
 ) -> int:
-    """Cancel jobs that have not ended and do not keep them; ended ones go when their retention is over."""
+    """Keep jobs no longer, whatever their state: cancelled first where they have not ended.
+
+    Running ones are asked to stop, and stay as long as other cancelled jobs do.
+    """
     choice = _needed(ids, said)
     return change(
-        place, choice, UNFINISHED, "delete", yes or bool(ids), dry_run, as_json,
+        place, choice, tuple(State), "delete", yes or bool(ids), dry_run, as_json,
         lambda which, told: end_jobs(place.keeper(), which, Reason.DELETED, told),
     )  # fmt: skip
 
@@ -158,6 +162,7 @@ def _told(changed: Changed) -> str:
             (changed.ended, "ended"),
             (changed.asked, "running, asked to cancel"),
             (changed.revived, "ready to run again"),
+            (changed.forgotten, "kept no longer"),
             (len(changed.left), "changed meanwhile and left alone"),
         )
         if number
@@ -176,6 +181,7 @@ def _document(
         "ended": changed.ended,
         "asked_to_cancel": changed.asked,
         "revived": changed.revived,
+        "forgotten": changed.forgotten,
         "left": [str(id) for id in changed.left],
         "not_found": missing,
     }

@@ -282,6 +282,13 @@ class Store(Protocol):
         """Run ended jobs again: a new generation, `ready` at the end of the line, counts at zero."""
         ...
 
+    def forget(self, ids: Sequence[UUID]) -> Plan[list[UUID]]:
+        """Keep ended jobs no longer: their retention is over now, and the next prune deletes them.
+
+        Jobs that have not ended are left alone. Answers those that will go, in the order given.
+        """
+        ...
+
     def set_priority(self, jobs: Sequence[tuple[UUID, int]]) -> Plan[int]:
         """Set the priority of unfinished jobs that are not running, and their line with it."""
         ...

@@ -58,6 +58,15 @@ def revive(tables: MemoryTables, ids: Sequence[UUID]) -> list[UUID]:
     return revived
 
 
+def forget(tables: MemoryTables, ids: Sequence[UUID]) -> list[UUID]:
+    """Keep ended jobs no longer; the next prune deletes them."""
+    now = moment(tables.clock())
+    ended = [job for job_id in dict.fromkeys(ids) if (job := tables.jobs.get(job_id)) and job.state in FINAL]
+    for job in ended:
+        tables.change(job, keep_until=now)
+    return [job.id for job in ended]
+
+
 def set_priority(tables: MemoryTables, jobs: Sequence[tuple[UUID, int]]) -> int:
     """Set the priority of jobs that wait for their turn, and move them in line by the difference."""
     changed = 0

@@ -132,6 +132,9 @@ class MemoryStore:
     def revive(self, ids: Sequence[UUID]) -> Plan[list[UUID]]:
         return _write("revive", lambda tables: operating.revive(tables, ids))
 
+    def forget(self, ids: Sequence[UUID]) -> Plan[list[UUID]]:
+        return _write("forget", lambda tables: operating.forget(tables, ids))
+
     def set_priority(self, jobs: Sequence[tuple[UUID, int]]) -> Plan[int]:
         return _write("set_priority", lambda tables: operating.set_priority(tables, jobs))
 

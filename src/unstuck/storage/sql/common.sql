@@ -470,6 +470,12 @@ UPDATE {jobs} AS j SET
 WHERE j.id {one of :ids uuid} AND j.state {one of :sources text}
 RETURNING id
 
+-- name: forget
+-- Ended jobs are kept no longer; the next prune deletes them.
+UPDATE {jobs} AS j SET keep_until = {now}
+WHERE j.id {one of :ids uuid} AND j.state {one of :final text}
+RETURNING id
+
 -- name: set_priority
 -- Change the priority of jobs that wait, and move them in line by the difference.
 UPDATE {jobs} AS j SET priority = v.priority, line = j.line + (j.priority - v.priority) * {part step}

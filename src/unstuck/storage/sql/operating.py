@@ -14,6 +14,7 @@ from unstuck.storage.sql.reading import queue_info
 
 ASK_CANCEL = block("ask_cancel")
 REVIVE = block("revive")
+FORGET = block("forget")
 SET_PRIORITY = block("set_priority")
 SET_QUEUE = block("set_queue")
 
@@ -35,8 +36,15 @@ def revive(ids: Sequence[UUID]) -> Requests[list[UUID]]:
     found: Rows = yield Statement(
         REVIVE, {"ids": sorted(set(ids)), "sources": sources, "target": target.value}
     )
-    revived = {rows.uuid(row[0]) for row in found}
-    return [job_id for job_id in dict.fromkeys(ids) if job_id in revived]
+    return _in_order(ids, found)
+
+
+@planned(Mode.WRITE)
+def forget(ids: Sequence[UUID]) -> Requests[list[UUID]]:
+    """Keep ended jobs no longer."""
+    final = [state.value for state in State if state in FINAL]
+    found: Rows = yield Statement(FORGET, {"ids": sorted(set(ids)), "final": final})
+    return _in_order(ids, found)
 
 
 @planned(Mode.WRITE)
@@ -58,3 +66,9 @@ def set_queue(name: str, *, paused: bool | None = None, step_us: int | None = No
     """Create the queue's row where needed and change what is given."""
     yield Statement(SET_QUEUE, {"queue": name, "paused": paused, "step_us": step_us})
     raise ContinueWith(queue_info(name))
+
+
+def _in_order(ids: Sequence[UUID], found: Rows) -> list[UUID]:
+    """Those ids that the statement answered, each once, in the order given."""
+    there = {rows.uuid(row[0]) for row in found}
+    return [job_id for job_id in dict.fromkeys(ids) if job_id in there]

@@ -52,6 +52,7 @@ class SqlStore:
 
     ask_cancel = staticmethod(operating.ask_cancel)
     revive = staticmethod(operating.revive)
+    forget = staticmethod(operating.forget)
     set_priority = staticmethod(operating.set_priority)
     set_queue = staticmethod(operating.set_queue)
 
