@@ -89,9 +89,9 @@ def _end_once(
     ]
     unsettled: list[UUID] = []
     if over:
-        forgotten = set(keeper.run(store.forget(over)))
+        forgotten = keeper.run(store.forget(over))
         changed.forgotten += len(forgotten)
-        unsettled += [job_id for job_id in over if job_id not in forgotten]
+        unsettled += set(over).difference(forgotten)
     if verdicts:
         for answer in keeper.run(store.settle(verdicts)):
             if answer.is_recorded:
