@@ -43,7 +43,10 @@ class Speaker:
 def main() -> None:
     """Run one order and exit."""
     source, sink = os.fdopen(int(sys.argv[1]), "rb"), os.fdopen(int(sys.argv[2]), "wb")
-    order = read_frame(source, Order)
+    try:
+        order = read_frame(source, Order)
+    except EOFError:
+        os._exit(1)  # the worker went before it could say what is to be done
     die_with_parent(order.parent_pid)
     sys.path[:] = order.path
     verdict = _run(order, Speaker(sink))

@@ -111,7 +111,7 @@ class Isolating:
             try:
                 size = int.from_bytes(await reader.readexactly(4), "big")
                 word = msgspec.msgpack.decode(await reader.readexactly(size), type=Word)
-            except asyncio.IncompleteReadError:
+            except (asyncio.IncompleteReadError, msgspec.DecodeError):
                 return None
             if word.line is not None:
                 run.context.log(word.line)

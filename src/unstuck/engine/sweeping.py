@@ -22,7 +22,7 @@ from uuid import UUID
 from unstuck.engine.env import Env
 from unstuck.model.errors import StoreUnavailable
 from unstuck.model.job import ClaimedJob, Job
-from unstuck.model.notice import Finding
+from unstuck.model.notice import Finding, Kind
 from unstuck.model.states import Reason
 from unstuck.model.verdict import Verdict
 from unstuck.model.worker import Worker
@@ -161,7 +161,7 @@ class Sweeping:
             if found is not None:
                 findings.append(found)
         stall = noticing.stall_finding(self._steadiness.last_stall(), self._env.now())
-        findings += [stall] if stall is not None else noticing.standing_stalls(survey.notices, survey.now_us)
+        findings += [stall] if stall is not None else _standing_stalls(survey)
         findings += [found for worker in survey.workers if (found := noticing.worker_finding(worker))]
         standing = {
             (notice.kind, notice.subject) for notice in survey.notices if notice.kind in noticing.SWEPT_KINDS
@@ -195,6 +195,16 @@ class Sweeping:
 
     async def _do(self, plan: Plan[R]) -> R:
         return await self._lane.run(plan, self._settings.deadline)
+
+
+def _standing_stalls(survey: Survey) -> list[Finding]:
+    """Stalls that another sweeper saw: whoever saw none itself leaves them on notice for their time."""
+    shown_us = noticing.STALL_SHOWN * 1_000_000
+    return [
+        Finding(notice.kind, notice.subject, notice.sentence)
+        for notice in survey.notices
+        if notice.kind is Kind.LOCK_HELD and survey.now_us - notice.since.timestamp() * 1_000_000 <= shown_us
+    ]
 
 
 def job_worker(worker: Worker | None) -> UUID | None:

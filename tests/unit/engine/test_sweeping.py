@@ -1,0 +1,66 @@
+"""What one sweep does to jobs and notices that are not its own."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+from unstuck.engine.env import Env
+from unstuck.engine.sweeping import Sweeping
+from unstuck.model.job import NewJob
+from unstuck.model.notice import Finding, Kind
+from unstuck.model.states import State
+from unstuck.model.worker import NewWorker
+from unstuck.rules.settings import Settings
+from unstuck.rules.steadying import Steadiness
+from unstuck.storage.memory.keeper import MemoryKeeper
+from unstuck.storage.memory.tables import MemoryTables
+
+SETTINGS = Settings()
+
+
+class Clock:
+    us = 1_000_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.us
+
+
+def swept(keeper: MemoryKeeper, sweeps: int = 1) -> None:
+    sweeping = Sweeping(keeper.store, keeper.lane("sweep"), SETTINGS, Env(), Steadiness(SETTINGS.lease))
+
+    async def story() -> None:
+        for _ in range(sweeps):
+            await sweeping.round()
+
+    asyncio.run(story())
+
+
+def test_where_no_worker_lives_nothing_is_parked() -> None:
+    clock = Clock()
+    keeper = MemoryKeeper(MemoryTables(clock))
+    job_id = uuid4()
+    keeper.run(keeper.store.insert([NewJob(id=job_id, queue="default", task="t", args="{}")]))
+    clock.us += 2 * int(SETTINGS.recovery_bound * 1_000_000)
+    swept(keeper)
+    job = keeper.run(keeper.store.get(job_id))
+    assert job is not None and job.state is State.READY
+    assert [notice.kind for notice in keeper.run(keeper.store.notices())] == [Kind.NO_WORKER]
+
+    row = NewWorker(uuid4(), "child", None, "here", 1, SETTINGS.lease_us, ("default",), ("other",))
+    keeper.run(keeper.store.register(row))
+    swept(keeper)
+    job = keeper.run(keeper.store.get(job_id))
+    assert job is not None and job.state is State.WAITING
+
+
+def test_a_stall_that_another_sweeper_saw_stays_on_notice() -> None:
+    clock = Clock()
+    keeper = MemoryKeeper(MemoryTables(clock))
+    found = [Finding(Kind.LOCK_HELD, "store", "the store took no write for 20.0 s")]
+    keeper.run(keeper.store.keep_notices(found, [Kind.LOCK_HELD.value]))
+    swept(keeper)
+    assert [notice.kind for notice in keeper.run(keeper.store.notices())] == [Kind.LOCK_HELD]
+    clock.us += 601_000_000
+    swept(keeper)
+    assert not keeper.run(keeper.store.notices())
