@@ -11,8 +11,9 @@ import sys
 import time
 from contextlib import suppress
 
+from tests.processes.draws import ending_of
 from tests.processes.witness import say
-from unstuck import App
+from unstuck import App, Backoff, Cancel, Snooze, current
 from unstuck.engine.env import boottime
 
 app = App(os.environ.get("UNSTUCK_URL") or "memory://")
@@ -128,3 +129,52 @@ def orphan_maker() -> None:
     script = "import subprocess, sys; subprocess.Popen(['sleep', '0.2'])"
     subprocess.run([sys.executable, "-c", script], check=True)
     say("end")
+
+
+SOON = Backoff(base="50ms", cap="200ms", never=(PermissionError,))
+
+
+def end_as_drawn(number: int) -> int:
+    """Do what this number draws; whatever it is, the same in each attempt."""
+    job = current().job
+    match ending_of(number).name:
+        case "second" if not job.failures:
+            raise ValueError("the first time")
+        case "snooze" if not job.snoozes:
+            raise Snooze("50ms")
+        case "fail":
+            raise ValueError(f"number {number}")
+        case "never":
+            raise PermissionError(f"number {number}")
+        case "cancel":
+            raise Cancel("drawn")
+        case "kill" | "kill_alone":
+            os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@app.task(backoff=SOON)
+def draw(number: int, seconds: float) -> int:
+    """A plain function."""
+    say("start")
+    time.sleep(seconds)
+    answer = end_as_drawn(number)
+    say("end")
+    return answer
+
+
+@app.task(backoff=SOON)
+async def adraw(number: int, seconds: float) -> int:
+    """The same as a coroutine; it alone draws timeouts."""
+    say("start")
+    await asyncio.sleep(60.0 if ending_of(number).name == "timeout" else seconds)
+    answer = end_as_drawn(number)
+    say("end")
+    return answer
+
+
+@app.task(backoff=SOON, isolate=True)
+def draw_alone(number: int) -> int:
+    """The same in a process of its own."""
+    say("start")
+    return end_as_drawn(number)
