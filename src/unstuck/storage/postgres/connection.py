@@ -13,6 +13,7 @@ cached while the table was small would scan it for ever.
 from __future__ import annotations
 
 import os
+import selectors
 import socket
 import time
 from dataclasses import dataclass, field
@@ -88,10 +89,13 @@ class _Common:
         if self.is_spent or self._pgconn.status != ConnStatus.OK:
             return True
         try:
-            self._pgconn.consume_input()
+            # The end of a connection stays readable; a word of the server about its settings is read once.
+            if _is_readable(self._pgconn.socket):
+                self._pgconn.consume_input()
+                return _is_readable(self._pgconn.socket)
         except psycopg.Error:
             return True
-        return self._pgconn.status != ConnStatus.OK
+        return False
 
     @property
     def is_idle(self) -> bool:
@@ -233,6 +237,12 @@ class AsyncPostgresConnection(_Common):
             await self._raw.execute(text)
         except psycopg.Error as error:
             raise self._said(error, at_commit=at_commit) from error
+
+
+def _is_readable(descriptor: int) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def _spelled(dialect: PostgresDialect, request: Request) -> list[tuple[bytes, Any]]:

@@ -63,7 +63,9 @@ class PostgresDialect(Dialect):
                 return "))"
             case "one":
                 _, parameter, kind = rest.split()
-                array = f"{_hidden(parameter, kind)}::{kind}[]" if kind == "uuid" else f"{parameter}::{kind}[]"
+                array = (
+                    f"{_hidden(parameter, kind)}::{kind}[]" if kind == "uuid" else f"{parameter}::{kind}[]"
+                )
                 return f"= ANY({array})"
             case "each":
                 alias, _, typed = rest.partition(":")
