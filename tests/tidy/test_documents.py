@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tidy import states
 from tests.tidy.reading import PACKAGE, ROOT, shown, sources
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -59,3 +60,7 @@ def test_every_file_of_the_package_can_be_found_in_architecture() -> None:
     for path in [*sources(".py"), *sources(".sql")]:
         known = path.name in ("__init__.py", "__main__.py") or covered & {path, *path.parents}
         assert known, f"{shown(path)} is not named in ARCHITECTURE.md, nor is its folder"
+
+
+def test_the_page_of_states_is_made_from_the_table() -> None:
+    assert states.PAGE.read_text() == states.page(), "write it anew: python -m tests.tidy.states"

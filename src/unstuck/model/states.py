@@ -1,7 +1,7 @@
 """The life cycle of a job, all of it, in one table.
 
 Every rule about which state may follow which lives in this file: storage receives source and target
-states from here as arguments, the CHECK constraints of the schema and the diagram in the documents are
+states from here as arguments, the CHECK constraints of the schema and `docs/states.md` are
 generated from it, and the tests walk it. A state that is not final is always *owned* (`running`),
 *alarmed* (`scheduled`, `waiting`: `wake_at` is set) or *in plain sight* (`ready`: every worker of the
 queue looks at each poll). That sentence is the promise of the project, written as `CHECK_JOBS` below.
@@ -71,6 +71,31 @@ class Reason(StrEnum):
     HANDED_BACK = "handed_back"
     SUSPECT = "suspect"
 
+
+MEANING = {
+    Reason.TRIES_EXHAUSTED: "failed: its last try failed",
+    Reason.NOT_RETRIED: "failed: the error is one that it never retries",
+    Reason.CRASH_LIMIT: "failed: it killed its process too often",
+    Reason.LOST_LIMIT: "failed: its workers were lost too often",
+    Reason.SNOOZE_LIMIT: "failed: it snoozed too often in a row",
+    Reason.TIMEOUT: "failed: its last try outlived its timeout",
+    Reason.STALLED: "tries again: it held up its process until that was killed",
+    Reason.EXPIRED: "cancelled: nobody had started it when it expired",
+    Reason.UNDECODABLE: "failed: its arguments do not fit its task",
+    Reason.NO_HANDLER: "waits: no living worker knows its task",
+    Reason.CANCELLED: "cancelled: by an operator, by the program or by its own handler",
+    Reason.DELETED: "cancelled: an operator deleted it",
+    Reason.PURGED: "cancelled: an operator purged its queue",
+    Reason.PARENT_FAILED: "not given yet; for jobs that follow one that did not succeed",
+    Reason.SUPERSEDED: "not given yet; for jobs that a newer one replaces",
+    Reason.RETRYING: "tries again: a try failed",
+    Reason.CRASHED: "tries again: its process died, and nothing else was running in it",
+    Reason.LOST: "tries again: its process died with others in it, or its host went",
+    Reason.SNOOZED: "later: its handler asked for that",
+    Reason.HANDED_BACK: "ready again, nothing counted: its worker gave it back",
+    Reason.SUSPECT: "a second later: a suspect runs alone, and no place of its own was free",
+}
+"""What each reason says about the job that carries it."""
 
 FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 UNFINISHED = tuple(state for state in State if state not in FINAL)

@@ -14,6 +14,7 @@ from unstuck.model.states import (
     CHECK_STATE,
     CHECK_WORKERS,
     FINAL,
+    MEANING,
     TRANSITIONS,
     UNFINISHED,
     Event,
@@ -78,6 +79,10 @@ def test_final_and_unfinished_are_all() -> None:
 def test_the_diagram_shows_every_edge_once() -> None:
     edges = re.findall(r"^    (\w+) --> (\w+): (\w+)$", diagram(), re.MULTILINE)
     assert edges == [(source, target, event) for (source, event), target in TRANSITIONS.items()]
+
+
+def test_every_reason_says_what_it_means() -> None:
+    assert list(MEANING) == list(Reason)
 
 
 def test_reasons_states_and_events_are_plain_words() -> None:
