@@ -7,7 +7,7 @@ lost (`rules`): storage applies, it does not decide.
 
 Three sentences hold for all of them. *Now* is the store's own clock, read by the statement that uses
 it. Answers come in no promised order unless the prose says one. A crash at any point leaves either
-everything of the operation or nothing of it.
+everything of the operation or nothing of it; of `settle`, everything or nothing of each verdict.
 """
 
 from __future__ import annotations
@@ -138,6 +138,7 @@ class Store(Protocol):
         Nothing is claimed unless the worker's row is not ended, not draining and its lease runs; nor
         from a paused queue, nor a job whose expiry has passed. `after` starts behind a place in line.
         No job is ever claimed by two. An empty or short answer does not mean that the queue is empty.
+        A claim that began before an end, a drain or a pause was committed may still commit after it.
         The answer is sorted by (line, id).
         """
         ...
@@ -147,10 +148,16 @@ class Store(Protocol):
 
         A verdict is accepted where the job still has its fence and its source state: the row moves to
         the target, owner and alarm follow the target, counts rise, and its effects happen in the same
-        transaction. If a running job was asked to cancel, it ends as `cancelled` whatever the verdict
-        says, without effects. A verdict whose id the row already carries is answered `ALREADY`. Any
-        other is `REFUSED`; a refused ending of a running attempt stamps `late_at` and what it wanted on
-        that attempt's row. An accepted verdict with an `outcome` writes that row.
+        transaction; an id of a follow-up (`then=`) that is taken already stays with the job that has
+        it, and the ending stands. If a running job was asked to cancel, it ends as `cancelled` whatever
+        the verdict says, without effects. A verdict whose id the row already carries is answered
+        `ALREADY`. Any other is `REFUSED`; a refused ending of a running attempt stamps `late_at` and
+        what it wanted on that attempt's row. An accepted verdict with an `outcome` writes that row.
+
+        Each verdict by itself happens wholly or not at all. A group of which any has an outcome or
+        effects is one transaction; a group of plain ones may commit in two, so after an error or a
+        crash some may be recorded and some not. Settling the same verdicts again is safe; a verdict that
+        was recorded, and followed by another since, may then be answered `REFUSED`.
         """
         ...
 
@@ -212,7 +219,7 @@ class Store(Protocol):
         ...
 
     def drain(self, worker_id: UUID) -> Plan[bool]:
-        """Mark the worker as draining: from this commit on it claims nothing."""
+        """Mark the worker as draining: no claim that begins after this commit gives it anything."""
         ...
 
     def mark_stalled(self, worker_id: UUID, is_stalled: bool) -> Plan[bool]:
@@ -296,7 +303,10 @@ class Store(Protocol):
     def set_queue(
         self, name: str, *, paused: bool | None = None, step_us: int | None = None
     ) -> Plan[QueueInfo]:
-        """Create the queue's row where needed and change what is not None."""
+        """Create the queue's row where needed and change what is not None.
+
+        No claim that begins after the commit of a pause takes anything from the queue.
+        """
         ...
 
     # Reading
