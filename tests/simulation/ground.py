@@ -7,7 +7,6 @@ wire is a real connection, and the rows are read by one more that only looks.
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.simulation.lane import Connection
+from unstuck.model.errors import StoreConflict
 from unstuck.storage.memory import MemoryConnection, MemoryStore, MemoryTables
 from unstuck.storage.plan import run
 from unstuck.storage.protocol import Filter, Store
@@ -76,14 +76,9 @@ class MemoryGround(Ground):
         """Nothing to give back: the tables go with the world."""
 
 
-class SteppedConnection(SqliteConnection):
-    """A connection that does not wait for the lock by itself: waiting is the world's, in virtual time."""
-
-    def _waiting_for_lock(self, text: str) -> None:
-        try:
-            self._raw.execute(text)
-        except sqlite3.Error as error:
-            raise self._said(error) from error
+def come_again(seconds: float) -> None:
+    """Where a connection would wait for the lock: waiting is the world's business, in virtual time."""
+    raise StoreConflict("the file is locked by another connection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +142,8 @@ class SqliteGround(Ground):
             workers[row.id] = before if before == row else row
         return workers
 
-    def _open(self) -> SteppedConnection:
-        connection = SteppedConnection(self._folder / "jobs.db", self._dialect)
+    def _open(self) -> SqliteConnection:
+        connection = SqliteConnection(self._folder / "jobs.db", self._dialect, sleep=come_again)
         connection._raw.execute("PRAGMA synchronous = OFF")  # processes die here, machines do not
         return connection
 
