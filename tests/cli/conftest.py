@@ -92,7 +92,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of its own, and no settings from outside."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("UNSTUCK_APP", "UNSTUCK_URL", "UNSTUCK_TRACEBACK"):
+    for name in ("UNSTUCK_APP", "UNSTUCK_URL", "UNSTUCK_PREFIX", "UNSTUCK_TRACEBACK"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -174,6 +174,38 @@ def test_commands_that_need_no_task_code_work_with_only_a_url(shell: Shell, benc
         assert shell("--url", url, *words).code == 0, words
 
 
+def test_a_prefix_reaches_a_store_with_other_table_names(
+    shell: Shell, shop: str, url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(f"from unstuck import App\napp = App({url!r}, prefix='own_')\n")
+    assert shell("--app", "own:app", "migrate", "apply").code == 0
+    assert shell("--url", url, "migrate").code == 1
+    said = shell("--url", url, "--prefix", "own_", "queues", "pause", "mail", "--json")
+    assert said.json["queues"][0]["is_paused"] is True
+    for words in (
+        ("--app", "own:app"),
+        ("--url", url, "--prefix", "own_"),
+        ("--app", shop, "--url", url, "--prefix", "own_"),
+    ):
+        (queue,) = shell(*words, "queues", "list", "--json").json["queues"]
+        assert queue["name"] == "mail", words
+    env = {"UNSTUCK_PREFIX": "own_"}
+    assert shell("--url", url, "queues", "list", "--json", env=env).json["queues"]
+    assert shell("--app", "own:app", "queues", "list", env={"UNSTUCK_PREFIX": "other_"}).code == 0
+
+
+def test_a_prefix_that_would_not_be_the_apps_own_is_refused(shell: Shell, shop: str, url: str) -> None:
+    for words in (
+        ("--app", shop, "--prefix", "own_", "jobs", "list"),
+        ("--app", shop, "--prefix", "own_", "enqueue", "shop.add", "1"),
+        ("--app", shop, "--url", url, "--prefix", "own_", "worker"),
+    ):
+        said = shell(*words)
+        assert said.code == 2
+        assert "an app says its own prefix" in said.sentence
+    assert "cannot begin a table name" in shell("--url", url, "--prefix", "My-", "jobs", "list").sentence
+
+
 def test_the_whole_operator_side_on_postgres(shell: Shell, postgres_url: str) -> None:
     assert shell("--url", postgres_url, "migrate").code == 1
     missing = shell("--url", postgres_url, "jobs", "list")

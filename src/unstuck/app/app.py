@@ -39,7 +39,7 @@ from unstuck.model.job import NewJob
 from unstuck.model.states import State
 from unstuck.rules.admitting import check_name
 from unstuck.rules.durations import Duration
-from unstuck.storage.opening import Keeper, open_keeper, sqlite_path
+from unstuck.storage.opening import USUAL_PREFIX, Keeper, open_keeper, sqlite_path
 from unstuck.storage.protocol import Filter, Store
 
 R = TypeVar("R")
@@ -69,7 +69,7 @@ class App:
         url: str | None = None,
         tasks: Sequence[str] = (),
         *,
-        prefix: str = "unstuck_",
+        prefix: str = USUAL_PREFIX,
         ids: Callable[[], UUID] | None = None,
     ):
         if isinstance(tasks, str):

@@ -93,6 +93,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
 )
 @click.option("--app", metavar="MODULE:APP", help="The app, as package.module:app; default $UNSTUCK_APP.")
 @click.option("--url", metavar="URL", help="The store, in place of the app's own; default $UNSTUCK_URL.")
+@click.option("--prefix", help="What its table names begin with, where only --url is said; default unstuck_.")
 @click.option("--traceback", is_flag=True, help="Show where an error comes from.")
 @click.option(
     "--version",
@@ -103,13 +104,15 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     help="Show the version and exit.",
 )
 @click.pass_context
-def cli(ctx: click.Context, app: str | None, url: str | None, traceback: bool) -> None:
+def cli(ctx: click.Context, app: str | None, url: str | None, prefix: str | None, traceback: bool) -> None:
     """Background jobs that never get stuck.
 
     Every option can also be set in the environment: UNSTUCK_APP, UNSTUCK_WORKER_LEASE and so on.
     """
-    is_written = ctx.get_parameter_source("url") is click.core.ParameterSource.COMMANDLINE
-    place = Place(app or None, url or None, is_written)
+    url_wins, prefix_wins = (
+        ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in ("url", "prefix")
+    )
+    place = Place(app or None, url or None, url_wins, prefix, prefix_wins)
     ctx.obj = place
     ctx.call_on_close(place.close)
 

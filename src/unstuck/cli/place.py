@@ -1,7 +1,8 @@
 """Where a command works: the application it was told about, and the store behind it.
 
 `--app` (or UNSTUCK_APP) names the application. `--url` names a store and wins over the application's own;
-UNSTUCK_URL fills in where nobody says one. A command that needs no task code works with only a URL. Before
+UNSTUCK_URL fills in where nobody says one. A command that needs no task code works with only a URL, and with
+`--prefix` (or UNSTUCK_PREFIX) where the tables have other names than usual: an application says its own. Before
 anything is asked of a store its schema is looked at: a store that is missing, not migrated, half migrated
 or of a newer version is refused in one sentence, and looking never creates a file. The one exception is
 `prepare`, for commands that put work in: it gives a *new* SQLite file its tables.
@@ -33,16 +34,19 @@ MAKING_SECONDS = 10.0
 NO_STORE = (
     "no store: say --app package.module:app or --url sqlite:///jobs.db, or set UNSTUCK_APP or UNSTUCK_URL"
 )
+NOT_OF_APP = "--prefix goes with --url, for commands that need no app: an app says its own prefix"
 NO_APP = "this command needs the app: say --app package.module:app, or set UNSTUCK_APP"
 
 
 @dataclass
 class Place:
-    """`url_wins` says that the URL was written on the command line, not found in the environment."""
+    """`url_wins` and `prefix_wins` say that it was written on the command line, not found in the environment."""
 
     app_name: str | None = None
     url: str | None = None
     url_wins: bool = False
+    prefix: str | None = None
+    prefix_wins: bool = False
     _app: App | None = None
     _keeper: Keeper | None = None
     _closing: list[Keeper] = field(default_factory=list["Keeper"])
@@ -68,7 +72,9 @@ class Place:
         return self._app
 
     def needed_app(self) -> str:
-        """The application's name. Raises BadSetting where none was said."""
+        """The application's name. Raises BadSetting where none was said, or a prefix that would not be its own."""
+        if self.prefix_wins:
+            raise BadSetting(NOT_OF_APP)
         if not self.app_name:
             raise BadSetting(NO_APP)
         return self.app_name
@@ -76,12 +82,12 @@ class Place:
     def keeper(self) -> Keeper:
         """The store, unopened and unchecked. Raises BadSetting."""
         if self._keeper is None:
-            if self.app_name:
+            if self.app_name and not (self.url_wins and self.prefix_wins):
                 self._keeper = self.app().keeper
             elif self.url:
-                from unstuck.storage.opening import open_keeper
+                from unstuck.storage.opening import USUAL_PREFIX, open_keeper
 
-                self._keeper = open_keeper(self.url)
+                self._keeper = open_keeper(self.url, USUAL_PREFIX if self.prefix is None else self.prefix)
             else:
                 raise BadSetting(NO_STORE)
             self._closing.append(self._keeper)

@@ -26,6 +26,9 @@ from unstuck.storage.sql.library import Dialect, check_prefix
 
 R = TypeVar("R")
 
+USUAL_PREFIX = "unstuck_"
+"""What stands before every table name where nobody says otherwise."""
+
 SCHEMES = "sqlite:///file.db, postgresql://user@host/name or memory://"
 
 
@@ -90,7 +93,7 @@ class Keeper(ABC):
 
 
 def open_keeper(
-    url: str, prefix: str = "unstuck_", *, folder: str | Path | None = None, application: str = "unstuck"
+    url: str, prefix: str = USUAL_PREFIX, *, folder: str | Path | None = None, application: str = "unstuck"
 ) -> Keeper:
     """The keeper for a URL; nothing is connected yet.
 
