@@ -24,11 +24,10 @@ from unstuck.engine.framing import die_with_parent, read_frame
 from unstuck.engine.handler import Application
 from unstuck.engine.importing import load_application
 from unstuck.engine.page import Page
+from unstuck.engine.saying import Saying
 from unstuck.engine.worker import Left, Worker
 from unstuck.model.errors import BadSetting, StoreError
 from unstuck.rules.settings import Settings
-
-log = logging.getLogger("unstuck.engine")
 
 CANNOT_START = 2
 
@@ -95,6 +94,7 @@ async def _work(order: ChildOrder, application: Application, page: Page) -> None
         application=order.application,
         settle_inside=getattr(application, "settle_inside", None),
     )
+    saying = Saying(Env().now)
     while True:
         page.tick = Env().now()
         try:
@@ -104,7 +104,7 @@ async def _work(order: ChildOrder, application: Application, page: Page) -> None
             if page.drain_level:
                 page.leave()
                 _exit(Left.CLEAN)
-            log.warning("cannot register yet (%s)", error)
+            saying.say(logging.WARNING, type(error).__name__, "cannot register yet (%s)", error)
             await asyncio.sleep(order.settings.poll)
     _exit(await worker.run())
 

@@ -15,13 +15,10 @@ from collections.abc import Awaitable, Callable
 
 from unstuck.engine.env import Env
 from unstuck.engine.page import Page
+from unstuck.engine.saying import Saying
 from unstuck.model.errors import StoreUnavailable
 
-log = logging.getLogger("unstuck.engine")
-
 Round = Callable[[], Awaitable[float]]
-
-LOG_EVERY = 60.0
 
 
 class Loop:
@@ -35,7 +32,7 @@ class Loop:
         self._patience = patience
         self._pause_max = pause_max
         self._wake = asyncio.Event()
-        self._said: dict[str, float] = {}
+        self._saying = Saying(env.now)
         self._failures = 0
 
     def wake(self) -> None:
@@ -65,12 +62,16 @@ class Loop:
 
     def _failed(self, error: Exception) -> float:
         self._failures += 1
-        kind = f"{type(error).__name__}: {error}"
-        now = self._env.now()
-        if now - self._said.get(type(error).__name__, -LOG_EVERY) >= LOG_EVERY:
-            self._said[type(error).__name__] = now
-            if isinstance(error, StoreUnavailable | TimeoutError):
-                log.warning("%s: the store does not answer (%s); trying again", self.name, kind)
-            else:
-                log.error("%s failed (%s); trying again", self.name, kind, exc_info=error)
+        kind, say = type(error).__name__, self._saying.say
+        what = f"{kind}: {error}"
+        if isinstance(error, StoreUnavailable | TimeoutError):
+            say(
+                logging.WARNING,
+                kind,
+                "%s: the store does not answer (%s); trying again",
+                self.name,
+                what,
+            )
+        else:
+            say(logging.ERROR, kind, "%s failed (%s); trying again", self.name, what, error=error)
         return min(self._pause_max, 0.05 * 2.0 ** min(self._failures, 10)) * self._env.dice.uniform(0.5, 1.0)

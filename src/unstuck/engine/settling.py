@@ -20,6 +20,7 @@ import msgspec
 
 from unstuck.engine.context import Context
 from unstuck.engine.executing import Executor
+from unstuck.engine.saying import Saying
 from unstuck.engine.shift import Key, Shift
 from unstuck.model.errors import StoreConflict, StoreError, StoreUnavailable
 from unstuck.model.job import ErrorInfo
@@ -40,6 +41,7 @@ class Settling:
         self._spoke: dict[Key, Context] = {}
         self._progress_at: dict[Key, float] = {}
         self._bad_since: dict[Key, float] = {}
+        self._saying = Saying(shift.env.now)
         executor.wrote = self._note
 
     def _note(self, context: Context) -> None:
@@ -95,7 +97,13 @@ class Settling:
         key, now = (verdict.job_id, verdict.fence), self._shift.env.now()
         if now - self._bad_since.setdefault(key, now) < self._shift.settings.lease:
             return
-        log.error("the ending of job %s cannot be stored (%s); it is set aside", verdict.job_id, error)
+        self._saying.say(
+            logging.ERROR,
+            type(error).__name__,
+            "the ending of job %s cannot be stored (%s); it is set aside",
+            verdict.job_id,
+            error,
+        )
         self._shift.outbox[key] = replace(
             verdict,
             result=None,

@@ -29,6 +29,7 @@ from unstuck.engine.looping import Loop
 from unstuck.engine.page import Page, Phase
 from unstuck.engine.pruning import Pruning
 from unstuck.engine.renewing import Renewing
+from unstuck.engine.saying import Saying
 from unstuck.engine.sweeping import Sweeping
 from unstuck.model.errors import StoreError
 from unstuck.model.worker import NewWorker
@@ -77,6 +78,7 @@ class Supervisor:
         self._stopped_at = 0.0
         self._contact_since = self._env.now()
         self._loops: list[Loop] = []
+        self._saying = Saying(self._env.now)
         self.id = self._env.new_id()
         self.page = Page.private(1)
 
@@ -148,7 +150,8 @@ class Supervisor:
             try:
                 await self._lanes["renew"].run(self._store.register(row), self._settings.deadline)
             except StoreError as error:
-                log.warning("cannot register yet (%s)", error)
+                kind = f"register {type(error).__name__}"
+                self._saying.say(logging.WARNING, kind, "cannot register yet (%s)", error)
                 await asyncio.sleep(self._settings.poll)
             else:
                 self.page.renewed(sent, self._settings.lease)
@@ -182,7 +185,8 @@ class Supervisor:
         try:
             child = spawn(ordinal, self._application, worker_id, self.id, self._settings, now, self._url)
         except OSError as error:
-            log.error("child %d cannot be started (%s); trying again", ordinal, error)
+            text = "child %d cannot be started (%s); trying again"
+            self._saying.say(logging.ERROR, "spawn", text, ordinal, error)
             self._respawn_at[ordinal] = now + RESPAWN_FIRST
         else:
             self._children[ordinal] = child
@@ -212,7 +216,9 @@ class Supervisor:
                 await burying.bury(child, detail, reason, self._store, lane, self._env, deadline)
                 break
             except Exception as error:
-                log.warning("what worker %s left cannot be settled yet (%s)", child.worker_id, error)
+                kind = f"bury {type(error).__name__}"
+                text = "what worker %s left cannot be settled yet (%s)"
+                self._saying.say(logging.WARNING, kind, text, child.worker_id, error)
                 if self._stop_level and self._env.now() - self._stopped_at > self._settings.grace + 60:
                     break
                 await asyncio.sleep(min(1.0, self._settings.poll))

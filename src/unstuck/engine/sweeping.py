@@ -20,6 +20,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from unstuck.engine.env import Env
+from unstuck.engine.saying import Saying
 from unstuck.model.errors import StoreUnavailable
 from unstuck.model.job import ClaimedJob, Job
 from unstuck.model.notice import Finding, Kind
@@ -61,6 +62,7 @@ class Sweeping:
         self._steadiness = steadiness
         self._saw = saw
         self._missing_at = env.now()
+        self._saying = Saying(env.now)
         self.recovered = 0
 
     async def round(self) -> float:
@@ -185,8 +187,12 @@ class Sweeping:
             raise
         except Exception as error:
             if len(verdicts) == 1:
-                log.error(
-                    "job %s cannot be recovered (%s); the next sweep tries again", verdicts[0].job_id, error
+                self._saying.say(
+                    logging.ERROR,
+                    type(error).__name__,
+                    "job %s cannot be recovered (%s); the next sweep tries again",
+                    verdicts[0].job_id,
+                    error,
                 )
                 return
             middle = len(verdicts) // 2

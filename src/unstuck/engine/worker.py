@@ -30,6 +30,7 @@ from unstuck.engine.looking import Looking
 from unstuck.engine.looping import Loop
 from unstuck.engine.page import Page
 from unstuck.engine.reconciling import Reconciling
+from unstuck.engine.saying import Saying
 from unstuck.engine.settling import Settling
 from unstuck.engine.shift import Shift
 from unstuck.model.errors import StoreError
@@ -38,8 +39,6 @@ from unstuck.rules.settings import Settings
 from unstuck.storage.opening import Ear
 from unstuck.storage.plan import Lane
 from unstuck.storage.protocol import Store
-
-log = logging.getLogger("unstuck.engine")
 
 UNCONFIRMED_SLOTS = 2048
 """Places on the page for attempts that have ended and whose ending the store has not confirmed yet."""
@@ -152,11 +151,13 @@ class Worker:
             self.executor.close()
 
     async def _listen(self, listening: Listening) -> None:
+        saying = Saying(self.shift.env.now)
         while True:
             try:
                 await listening.listen()
             except Exception as error:
-                log.warning("hints are not heard (%s); polling goes on", error)
+                text = "hints are not heard (%s); polling goes on"
+                saying.say(logging.WARNING, type(error).__name__, text, error)
             await asyncio.sleep(self.shift.settings.lease / 3)
 
     async def _leave(self) -> Left:
