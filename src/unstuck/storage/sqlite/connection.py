@@ -77,9 +77,14 @@ class SqliteConnection:
             raise
 
     def begin(self, mode: Mode) -> None:
-        """Begin; where the plan may write, hold the write lock before anything is read."""
+        """Begin; where the plan may write, hold the write lock before anything is read.
+
+        Each statement of a plan that only reads sees a snapshot of its own, as on PostgreSQL: a transaction
+        around it would treble the statements of an idle worker.
+        """
         self._check_file()
-        self._patiently("BEGIN" if mode is Mode.READ else "BEGIN IMMEDIATE")
+        if mode is not Mode.READ:
+            self._patiently("BEGIN IMMEDIATE")
 
     def execute(self, request: Request) -> Any:
         """The rows of a statement, of all its executions where it has many rows of values."""
@@ -97,12 +102,14 @@ class SqliteConnection:
 
     def commit(self, mode: Mode) -> None:
         """Make it durable."""
+        if mode is Mode.READ:
+            return
         try:
             self._raw.execute("COMMIT")
         except sqlite3.Error as error:
             code = _code(error)
             self.rollback(mode)
-            if mode is not Mode.READ and code == sqlite3.SQLITE_IOERR:
+            if code == sqlite3.SQLITE_IOERR:
                 raise OutcomeUnknown(f"{self.path}: the disk failed during a commit ({error})") from error
             raise self._said(error) from error
 
