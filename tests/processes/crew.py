@@ -25,6 +25,8 @@ LEASE, SWEEP, POLL = 5.0, 2.0, 1.0
 BOUND = LEASE + 2 * SWEEP + POLL
 """R, with these settings."""
 
+TIMES = ("--lease", f"{LEASE}s", "--sweep", f"{SWEEP}s", "--poll", f"{POLL}s")
+
 PATIENCE = 30.0
 """Seconds for what has no bound of its own, such as starting an interpreter."""
 
@@ -41,7 +43,7 @@ class Boss:
 
     def children(self) -> list[int]:
         """The pids of its living children."""
-        return [pid for pid in _children_of(self.pid) if "unstuck.engine.child" in _command_of(pid)]
+        return [pid for pid in children_of(self.pid) if "unstuck.engine.child" in _command_of(pid)]
 
     def kill(self) -> float:
         """SIGKILL the supervisor alone; answers the moment."""
@@ -71,15 +73,21 @@ class Boss:
 class Crew:
     """Every worker of one test."""
 
-    def __init__(self, url: str, witness: Witness, folder: Path) -> None:
+    def __init__(
+        self,
+        url: str,
+        witness: Witness,
+        folder: Path,
+        *,
+        app: str = APP,
+        program: str = "unstuck",
+        times: Sequence[str] = TIMES,
+    ) -> None:
         self.url = url
         self.witness = witness
         self.folder = folder
         self.bosses: list[Boss] = []
-
-    def command(self, *options: str) -> list[str]:
-        times = ("--lease", f"{LEASE}s", "--sweep", f"{SWEEP}s", "--poll", f"{POLL}s")
-        return [sys.executable, "-m", "unstuck", "--app", APP, "worker", *times, *options]
+        self._start = [sys.executable, "-m", program, "--app", app, "worker", *times]
 
     def environment(self) -> dict[str, str]:
         more = {"UNSTUCK_URL": self.url, VARIABLE: str(self.witness.file)}
@@ -89,7 +97,7 @@ class Crew:
         """Start a supervisor; it is not waited for."""
         with (self.folder / f"worker-{len(self.bosses)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [*prefix, *self.command(*options)],
+                [*prefix, *self._start, *options],
                 cwd=ROOT,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
@@ -101,10 +109,10 @@ class Crew:
         self.bosses.append(boss)
         return boss
 
-    def started(self, shelf: Shelf, *options: str, processes: int = 1) -> Boss:
+    def started(self, shelf: Shelf, *options: str, processes: int = 1, prefix: Sequence[str] = ()) -> Boss:
         """Start a supervisor and wait until all its children are registered."""
         known = {child.id for child in shelf.children()}
-        boss = self.start("--processes", str(processes), *options)
+        boss = self.start("--processes", str(processes), *options, prefix=prefix)
         until(
             lambda: len({child.id for child in shelf.children()} - known) == processes,
             PATIENCE,
@@ -117,7 +125,7 @@ class Crew:
         while True:
             for pid in pids:
                 os.kill(pid, signal.SIGSTOP)
-            until(lambda: all(_state_of(pid) == "T" for pid in pids), PATIENCE, "processes are stopped")
+            until(lambda: all(state_of(pid) == "T" for pid in pids), PATIENCE, "processes are stopped")
             if shelf.is_free():
                 return boottime()
             for pid in pids:
@@ -161,12 +169,18 @@ class Crew:
         return jobs
 
 
+def signalled(pid: int, number: int) -> float:
+    """Send a signal to any process; answers the moment."""
+    os.kill(pid, number)
+    return boottime()
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process exists and is no zombie."""
-    return _state_of(pid) not in "ZX"
+    return state_of(pid) not in "ZX"
 
 
-def _state_of(pid: int) -> str:
+def state_of(pid: int) -> str:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -181,7 +195,7 @@ def _command_of(pid: int) -> str:
         return ""
 
 
-def _children_of(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
     found: list[int] = []
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
@@ -190,5 +204,5 @@ def _children_of(pid: int) -> list[int]:
 
 
 def _descendants_of(pid: int) -> list[int]:
-    below = _children_of(pid)
+    below = children_of(pid)
     return below + [each for child in below for each in _descendants_of(child)]

@@ -57,7 +57,7 @@ def test_many_jobs_end_as_they_drew_while_children_are_killed(
             due = boottime() + EVERY
         return shelf.is_over()
 
-    until(is_over, 60 + JOBS / 50, "everything has ended")
+    until(is_over, 60 + JOBS / 50, "everything has ended", pause=0.2)
     took = boottime() - began
     print(f"{JOBS} jobs in {took:.1f} s, {len(killed)} children killed")
     assert len(killed) >= KILLS

@@ -11,7 +11,7 @@ T = TypeVar("T")
 PAUSE = 0.02
 
 
-def until(fact: Callable[[], T], within: float, what: str) -> T:
+def until(fact: Callable[[], T], within: float, what: str, pause: float = PAUSE) -> T:
     """The first true answer of `fact`; fails after `within` seconds, naming `what` and the last answer."""
     deadline = time.monotonic() + within
     while True:
@@ -20,12 +20,4 @@ def until(fact: Callable[[], T], within: float, what: str) -> T:
             return answer
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {within:g} s: {what} (last seen: {answer!r})")
-        time.sleep(PAUSE)
-
-
-def for_all_of(fact: Callable[[], bool], seconds: float, what: str) -> None:
-    """Fails as soon as `fact` is not so during these seconds: for what must *not* happen."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert fact(), what
-        time.sleep(PAUSE)
+        time.sleep(pause)
