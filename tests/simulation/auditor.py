@@ -71,6 +71,8 @@ class Auditor:
         self._world = world
         self.findings: list[Finding] = []
         self._rows: dict[UUID, Any] = {}
+        self._shown: list[Any] = []
+        self._unfinished: set[UUID] = set()
         self._workers: dict[UUID, Any] = {}
         self._process_of: dict[UUID, Process] = {}
         self._wanted: dict[UUID, Any] = {}
@@ -156,18 +158,22 @@ class Auditor:
 
     def saw(self, process: Process, jobs: Mapping[UUID, Any], workers: Mapping[UUID, Any]) -> None:
         """The rows after a write that `process` sent."""
-        rows = self._rows
+        rows, shown = self._rows, list(jobs.values())
         for worker_id, worker in workers.items():
             before = self._workers.get(worker_id)
             if before is not worker:
                 self._worker_moved(process, before, worker)
                 self._workers[worker_id] = worker
+        if shown == self._shown:  # the same objects: no row has changed, and comparing them costs nothing
+            return
+        self._shown = shown
         if len(jobs) < len(rows):
             for gone in [job_id for job_id in rows if job_id not in jobs]:
                 self._find("nothing lost", "has disappeared", gone)
         moved = [(rows.get(job_id), job) for job_id, job in jobs.items() if rows.get(job_id) is not job]
         for _, job in moved:
             rows[job.id] = job
+            (self._unfinished.discard if str(job.state) in FINAL else self._unfinished.add)(job.id)
         for before, job in moved:
             if before != job:
                 self._moved(process, before, job)
@@ -241,7 +247,7 @@ class Auditor:
 
     def is_all_done(self) -> bool:
         """Whether every wanted job is there and has ended."""
-        return len(self._acknowledged) == len(self._world.workload.errands) and not self.unfinished()
+        return len(self._acknowledged) == len(self._world.workload.errands) and not self._unfinished
 
     def close(self) -> None:
         """The world is over."""

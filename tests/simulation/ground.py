@@ -99,10 +99,14 @@ class SqliteGround(Ground):
         folder = tempfile.mkdtemp(prefix="unstuck-world-", dir=fast if fast.is_dir() else None)
         self._folder = Path(folder)
         keeper = SqliteKeeper(self._folder / "jobs.db", clock=clock)
-        keeper.open().close()
         self._dialect = keeper.dialect
         self.store = keeper.store
-        self._eye = self._open()
+        try:
+            keeper.open().close()
+            self._eye = self._open()
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
         self._version = -1
         self._glances: dict[str, tuple[Any, ...]] = {}
         self._jobs: dict[UUID, Any] = {}
