@@ -15,13 +15,14 @@ import pytest
 from tests.simulation.story import lived
 from tests.simulation.world import Scenario
 from unstuck.engine.reconciling import Reconciling
+from unstuck.model.moments import moment
 from unstuck.model.states import State
 from unstuck.model.verdict import Answer, Counts, Settled, Verdict
 from unstuck.rules import judging
 from unstuck.rules.steadying import Steadiness
 from unstuck.storage.memory import jobs as living
 from unstuck.storage.memory import workers as owners
-from unstuck.storage.memory.tables import MemoryTables, claimed, moment
+from unstuck.storage.memory.tables import MemoryTables, claimed
 
 SEEDS = range(40)
 Plant = Callable[[pytest.MonkeyPatch], None]

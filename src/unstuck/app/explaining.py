@@ -8,15 +8,14 @@ where nothing will happen by itself it says what has to be done.
 from __future__ import annotations
 
 from collections.abc import Set
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from unstuck.model.job import PRIORITY_STEP_US, Job
+from unstuck.model.moments import micros
 from unstuck.model.states import Reason, State
 from unstuck.model.worker import Worker
 from unstuck.rules.durations import words_of
 from unstuck.storage.protocol import Survey
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def explained(job: Job, survey: Survey) -> str:
@@ -85,7 +84,7 @@ def _scheduled(job: Job, survey: Survey) -> str:
 
 
 def _ready(job: Job, survey: Survey) -> str:
-    due = _EPOCH + timedelta(microseconds=job.line + job.priority * PRIORITY_STEP_US)
+    due_us = job.line + job.priority * PRIORITY_STEP_US
     head = next((one for one in survey.heads if one.queue == job.queue), None)
     ready = "It is ready to run"
     if head is not None and head.is_paused:
@@ -94,7 +93,7 @@ def _ready(job: Job, survey: Survey) -> str:
         return f"{ready}, but no live worker serves the queue {job.queue!r}: unstuck worker -q {job.queue}."
     if job.task not in survey.known_tasks:
         return f"{ready}, but no live worker knows the task {job.task!r}: deploy it, or name it as an alias."
-    waited = survey.now_us - (due - _EPOCH) // timedelta(microseconds=1)
+    waited = survey.now_us - due_us
     since = f" for {words_of(waited)}" if waited > 0 else ""
     return f"{ready}{since} and waits its turn in the queue {job.queue!r}."
 
@@ -118,15 +117,11 @@ def _error(job: Job) -> str:
 def _ago(moment: datetime | None, survey: Survey) -> str:
     if moment is None:
         return "at an unknown time"
-    return f"{words_of(max(0, survey.now_us - _us(moment)))} ago"
+    return f"{words_of(max(0, survey.now_us - micros(moment)))} ago"
 
 
 def _until(moment: datetime | None, survey: Survey) -> str:
     if moment is None:
         return "at an unknown time"
-    left = _us(moment) - survey.now_us
+    left = micros(moment) - survey.now_us
     return f"in {words_of(left)}" if left > 0 else "now, at the next poll"
-
-
-def _us(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from unstuck.model.errors import StoreUnavailable
 from unstuck.model.ids import uuid7
 from unstuck.model.job import Job
+from unstuck.model.moments import moment
 from unstuck.model.states import Reason, State
 from unstuck.rules.judging import ended_by_request
 from unstuck.storage.opening import Keeper
@@ -123,8 +123,7 @@ def _portions(keeper: Keeper, which: Filter) -> Iterator[list[Job]]:
     """What was there when we began, 500 at a time, in the order of ids."""
     if not which.states:
         return
-    now_us = int(keeper.run(keeper.store.meta())["now_us"])
-    began = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now_us)
+    began = moment(int(keeper.run(keeper.store.meta())["now_us"]))
     after = which.after
     while True:
         page = keeper.run(keeper.store.find(replace(which, after=after, limit=PORTION)))

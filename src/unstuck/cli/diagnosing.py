@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from unstuck.app.explaining import claiming, living
 from unstuck.app.health import judged
 from unstuck.cli.showing import counted
 from unstuck.model.job import ClaimedJob
+from unstuck.model.moments import moment
 from unstuck.model.states import Reason, State
 from unstuck.model.worker import Worker
 from unstuck.rules.durations import words_of
@@ -78,7 +79,7 @@ def diagnose(keeper: Keeper) -> tuple[list[Ailment], dict[str, Any]]:
     found += _silent(survey.workers)
     found += _unknown(keeper, survey)
     found += late
-    return found, {**facts, "workers": len(claiming(survey)), "now": _moment(survey.now_us).isoformat()}
+    return found, {**facts, "workers": len(claiming(survey)), "now": moment(survey.now_us).isoformat()}
 
 
 def _broken(offenders: dict[str, list[str]], late: Sequence[Ailment]) -> Iterator[Ailment]:
@@ -141,7 +142,7 @@ def _late(survey: Survey, orphans: Sequence[tuple[ClaimedJob, Worker | None]]) -
 
 
 def _recovering(subject: str, what: str, since: datetime | None, survey: Survey, worker: Worker) -> Ailment:
-    now = _moment(survey.now_us)
+    now = moment(survey.now_us)
     healers = living(survey)
     if not healers:
         return Ailment("orphan", subject, f"{what}; no worker lives that could recover it")
@@ -161,7 +162,3 @@ def _bound(workers: Sequence[Worker]) -> timedelta:
     settings = Settings()
     lease = max(worker.lease_us for worker in workers) / 1_000_000
     return timedelta(seconds=lease + 2 * settings.sweep + settings.poll)
-
-
-def _moment(us: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)

@@ -10,17 +10,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from unstuck.model.job import Job
+from unstuck.model.moments import moment
 from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Event, Reason, State, sources_of, target_of
-from unstuck.storage.memory.tables import (
-    MemoryTables,
-    by_id,
-    in_line,
-    is_expired,
-    is_ready,
-    moment,
-    sooner,
-)
+from unstuck.storage.memory.tables import MemoryTables, by_id, in_line, is_expired, is_ready, sooner
 from unstuck.storage.memory.workers import as_read
 from unstuck.storage.protocol import QueueHead, Survey
 

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from unstuck.model.job import Job
+from unstuck.model.moments import moment
 from unstuck.model.states import FINAL, State
 from unstuck.model.worker import Worker
-from unstuck.storage.memory.tables import MemoryTables, by_id, moment
+from unstuck.storage.memory.tables import MemoryTables, by_id
 
 SHOWN = 20
 SWEEPS_AND_POLL = timedelta(seconds=11)

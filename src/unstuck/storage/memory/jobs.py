@@ -18,9 +18,10 @@ from uuid import UUID
 
 from unstuck.model.errors import IdConflict
 from unstuck.model.job import Attempt, ClaimedJob, Inserted, Job, LogLine, NewJob
+from unstuck.model.moments import micros, moment
 from unstuck.model.states import FINAL, Event, Reason, State, target_of
 from unstuck.model.verdict import NOTHING_COUNTED, Answer, Outcome, Settled, Verdict
-from unstuck.storage.memory.tables import MemoryTables, claimed, is_ready, micros, moment, sooner
+from unstuck.storage.memory.tables import MemoryTables, claimed, is_ready, sooner
 from unstuck.storage.protocol import Cursor
 
 

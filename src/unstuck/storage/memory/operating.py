@@ -7,9 +7,10 @@ from dataclasses import replace
 from uuid import UUID
 
 from unstuck.model.job import PRIORITY_STEP_US
+from unstuck.model.moments import moment
 from unstuck.model.states import FINAL, Event, State, target_of
 from unstuck.storage.memory.reading import queue_info
-from unstuck.storage.memory.tables import MemoryTables, moment
+from unstuck.storage.memory.tables import MemoryTables
 from unstuck.storage.protocol import QueueInfo
 
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,19 +25,6 @@ from unstuck.model.notice import Kind, Notice
 from unstuck.model.states import State
 from unstuck.model.worker import Worker
 from unstuck.storage.protocol import QueueInfo
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def moment(us: int) -> datetime:
-    """A moment in microseconds since the epoch as an aware datetime in UTC."""
-    return _EPOCH + us * _MICROSECOND
-
-
-def micros(at: datetime) -> int:
-    """An aware datetime as microseconds since the epoch."""
-    return (at - _EPOCH) // _MICROSECOND
 
 
 class MemoryTables:

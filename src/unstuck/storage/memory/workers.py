@@ -13,9 +13,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from unstuck.model.job import ClaimedJob
+from unstuck.model.moments import micros, moment
 from unstuck.model.states import Event, Reason, State, target_of
 from unstuck.model.worker import NewWorker, Worker
-from unstuck.storage.memory.tables import MemoryTables, by_id, claimed, is_ready, micros, moment
+from unstuck.storage.memory.tables import MemoryTables, by_id, claimed, is_ready
 from unstuck.storage.protocol import Look, Renewed
 
 LAPSED = "lapsed"

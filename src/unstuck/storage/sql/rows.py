@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,7 @@ from unstuck.model.job import (
     NewJob,
     Policy,
 )
+from unstuck.model.moments import moment as known_moment
 from unstuck.model.notice import Kind, Notice
 from unstuck.model.states import Reason, State
 from unstuck.model.verdict import Verdict
@@ -41,8 +42,6 @@ Options = tuple[Policy, tuple[NewJob, ...]]
 NIL = UUID(int=0)
 LINE_MIN = -(2**63)
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _POLICY_FIELDS = tuple(each.name for each in fields(Policy))
 _PLAIN_OPTIONS: Options = (DEFAULT_POLICY, ())
 
@@ -59,12 +58,7 @@ def optional_uuid(value: Any) -> UUID | None:
 
 def moment(us: int | None) -> datetime | None:
     """Microseconds since the epoch as an aware datetime in UTC."""
-    return None if us is None else _EPOCH + us * _MICROSECOND
-
-
-def known_moment(us: int) -> datetime:
-    """The same, of a column that is never null."""
-    return _EPOCH + us * _MICROSECOND
+    return None if us is None else known_moment(us)
 
 
 def options_text(job: NewJob) -> str:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
+from unstuck.model.moments import micros
 from unstuck.storage.plan import Statement
 from unstuck.storage.sql.library import Dialect, Spelled, row_source
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _PLAIN = frozenset({str, int, float, bytes, type(None)})
 
 
@@ -103,7 +102,7 @@ def _adapted(value: Any) -> Any:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, datetime):
-        return (value - _EPOCH) // _MICROSECOND
+        return micros(value)
     if isinstance(value, list | tuple):
         return json.dumps([_adapted(each) for each in cast("Sequence[Any]", value)])
     return value
