@@ -108,7 +108,8 @@ class Solo:
                 loop = Loop(name, round, env, page, settings.lease, settings.poll)
                 tasks.append(asyncio.create_task(loop.run(), name=name))
             left = await worker.run()
-            if left is not Left.LOST:
+            # A thread that still works would overlap with whoever got its job: then the lease tells.
+            if left is Left.CLEAN:
                 with suppress(StoreError):
                     await lanes["keep"].run(store.end_worker(worker.id, "stopped"), settings.deadline)
             return left

@@ -26,7 +26,7 @@ from unstuck.model.job import ClaimedJob, Job
 from unstuck.model.notice import Finding, Kind
 from unstuck.model.states import Reason
 from unstuck.model.verdict import Verdict
-from unstuck.model.worker import Worker
+from unstuck.model.worker import LAPSED, Worker
 from unstuck.rules import judging, noticing, rescuing
 from unstuck.rules.retrying import no_handler_delay_us
 from unstuck.rules.settings import Settings
@@ -101,7 +101,7 @@ class Sweeping:
             worker is None
             or worker.ended_at is None
             or worker.supervisor_id not in living
-            or worker.reason == "lost"
+            or worker.reason == LAPSED
         ):
             return True
         ended_us = worker.ended_at.timestamp() * 1_000_000
@@ -115,7 +115,7 @@ class Sweeping:
             return judging.handed_back(
                 job, verdict_id, worker.id, started=True, why=f"worker {worker.reason}"
             )
-        return rescuing.lost(job, verdict_id, worker.id, worker.reason or "lost", alone=is_only_suspect)
+        return rescuing.lost(job, verdict_id, worker.id, worker.reason or LAPSED, alone=is_only_suspect)
 
     async def _expire(self) -> None:
         jobs = await self._do(self._store.expired(SWEEP_MAX))

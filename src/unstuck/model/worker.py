@@ -12,6 +12,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+LAPSED = "lapsed"
+"""The reason of a worker whose lease ran out: whoever saw it declared it lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewWorker:

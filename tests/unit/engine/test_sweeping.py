@@ -64,3 +64,20 @@ def test_a_stall_that_another_sweeper_saw_stays_on_notice() -> None:
     clock.us += 601_000_000
     swept(keeper)
     assert not keeper.run(keeper.store.notices())
+
+
+def test_a_lapsed_child_is_rescued_at_once_although_its_supervisor_lives() -> None:
+    clock = Clock()
+    keeper = MemoryKeeper(MemoryTables(clock))
+    store, supervisor, child = keeper.store, uuid4(), uuid4()
+    keeper.run(store.insert([NewJob(id=uuid4(), queue="default", task="t", args="{}")]))
+    keeper.run(store.register(NewWorker(supervisor, "supervisor", None, "here", 1, SETTINGS.lease_us)))
+    row = NewWorker(child, "child", supervisor, "here", 2, SETTINGS.lease_us, ("default",), ("t",))
+    keeper.run(store.register(row))
+    (job,) = keeper.run(store.claim(child, "default", ["t"], 1))
+    clock.us += 2 * SETTINGS.lease_us
+    keeper.run(store.renew([supervisor], SETTINGS.lease_us))
+    keeper.run(store.end_lapsed(clock.us))
+    swept(keeper)
+    found = keeper.run(store.get(job.id))
+    assert found is not None and (found.state, found.losses) == (State.SCHEDULED, 1)

@@ -15,11 +15,9 @@ from uuid import UUID
 from unstuck.model.job import ClaimedJob
 from unstuck.model.moments import micros, moment
 from unstuck.model.states import Event, Reason, State, target_of
-from unstuck.model.worker import NewWorker, Worker
+from unstuck.model.worker import LAPSED, NewWorker, Worker
 from unstuck.storage.memory.tables import MemoryTables, by_id, claimed, is_ready
 from unstuck.storage.protocol import Look, Renewed
-
-LAPSED = "lapsed"
 
 
 def register(tables: MemoryTables, new: NewWorker) -> int:

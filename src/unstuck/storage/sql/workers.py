@@ -12,7 +12,7 @@ from uuid import UUID
 
 from unstuck.model.job import ClaimedJob
 from unstuck.model.states import Event, Reason, State, target_of
-from unstuck.model.worker import NewWorker, Worker
+from unstuck.model.worker import LAPSED, NewWorker, Worker
 from unstuck.storage.plan import ContinueWith, Mode, Plan, Requests, Rows, Statement, planned
 from unstuck.storage.protocol import Look, Renewed
 from unstuck.storage.sql import rows
@@ -35,7 +35,6 @@ OWNED = block("owned")
 ORPHANS = block("orphans")
 ORPHANS_OF_NOBODY = block("orphans_of_nobody")
 
-LAPSED = "lapsed"
 
 FAR_US = 2**62
 """Later than every moment."""
