@@ -222,6 +222,7 @@ def test_a_restart_of_the_server_is_survived_in_every_colour(
     assert count(keeper) == 6
 
 
+@pytest.mark.timing
 def test_a_lane_keeps_its_deadline_while_the_server_stands_still(
     private_postgres: PostgresServer, private_keeper: PostgresKeeper
 ) -> None:
@@ -255,6 +256,7 @@ def test_a_lane_keeps_its_deadline_while_the_server_stands_still(
     asyncio.run(story())
 
 
+@pytest.mark.timing
 def test_a_cancelled_wait_lets_the_lane_go_on(keeper: PostgresKeeper) -> None:
     async def story() -> None:
         lane = keeper.lane("one")
@@ -347,6 +349,7 @@ def test_a_fork_goes_on_with_connections_of_its_own(keeper: PostgresKeeper) -> N
 # Locks and transactions
 
 
+@pytest.mark.timing
 def test_a_client_that_stops_inside_a_transaction_does_not_block_the_rest_for_ever(
     keeper: PostgresKeeper,
 ) -> None:
@@ -365,6 +368,7 @@ def test_a_client_that_stops_inside_a_transaction_does_not_block_the_rest_for_ev
     stopped.close()
 
 
+@pytest.mark.timing
 def test_a_lock_that_is_held_is_a_conflict_and_not_a_wait_for_ever(keeper: PostgresKeeper) -> None:
     job = a_job()
     keeper.run(keeper.store.insert([job]))

@@ -318,6 +318,7 @@ def test_now_is_read_after_the_lock_was_taken(path: Path) -> None:
     keeper.close()
 
 
+@pytest.mark.timing
 def test_a_lane_keeps_its_deadline_and_heals(path: Path, keeper: SqliteKeeper) -> None:
     async def story() -> None:
         lane = keeper.lane("one")
@@ -338,6 +339,7 @@ def test_a_lane_keeps_its_deadline_and_heals(path: Path, keeper: SqliteKeeper) -
     assert count(keeper) == 2
 
 
+@pytest.mark.timing
 def test_a_statement_that_outlives_its_deadline_is_stopped_and_undone(keeper: SqliteKeeper) -> None:
     def start() -> Requests[None]:
         yield Script("mark", "INSERT INTO unstuck_meta VALUES ('mark', '1');")
