@@ -89,13 +89,10 @@ class _Common:
         if self.is_spent or self._pgconn.status != ConnStatus.OK:
             return True
         try:
-            # The end of a connection stays readable; a word of the server about its settings is read once.
-            if _is_readable(self._pgconn.socket):
-                self._pgconn.consume_input()
-                return _is_readable(self._pgconn.socket)
+            # A server speaks unasked only to say goodbye, or of a changed setting: then another is opened.
+            return _is_readable(self._pgconn.socket)
         except psycopg.Error:
             return True
-        return False
 
     @property
     def is_idle(self) -> bool:
