@@ -174,6 +174,15 @@ def test_commands_that_need_no_task_code_work_with_only_a_url(shell: Shell, benc
         assert shell("--url", url, *words).code == 0, words
 
 
+def test_a_file_with_an_odd_name_is_the_same_file_for_every_command(
+    shell: Shell, shop: str, tmp_path: Path
+) -> None:
+    odd = "sqlite:///odd%2541%23%20jobs.db"
+    assert shell("--app", shop, "--url", odd, "enqueue", "shop.add", "1").code == 0
+    assert (tmp_path / "odd%41# jobs.db").exists()
+    assert len(shell("--url", odd, "jobs", "list", "--json").json["jobs"]) == 1
+
+
 def test_a_prefix_reaches_a_store_with_other_table_names(
     shell: Shell, shop: str, url: str, tmp_path: Path
 ) -> None:

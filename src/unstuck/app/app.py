@@ -18,7 +18,6 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mappin
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self, TypeVar, overload
-from urllib.parse import quote
 from uuid import UUID
 
 from unstuck.app import commands, options
@@ -39,7 +38,7 @@ from unstuck.model.job import NewJob
 from unstuck.model.states import State
 from unstuck.rules.admitting import check_name
 from unstuck.rules.durations import Duration
-from unstuck.storage.opening import USUAL_PREFIX, Keeper, open_keeper, sqlite_path
+from unstuck.storage.opening import USUAL_PREFIX, Keeper, absolute_url, open_keeper
 from unstuck.storage.protocol import Filter, Store
 
 R = TypeVar("R")
@@ -82,7 +81,7 @@ class App:
         self._prefix = prefix
         self._tasks_in = tuple(tasks)
         frame = inspect.currentframe()
-        self._url = _absolute(said, _folder_of(frame.f_back if frame else None))
+        self._url = absolute_url(said, _folder_of(frame.f_back if frame else None))
         self._client = Client(open_keeper(self._url, prefix), ids or Ids())
 
     # Declaring tasks
@@ -327,7 +326,7 @@ class App:
 
     def use_url(self, url: str, folder: str | Path | None = None) -> None:
         """Point the app at another store, as `--url` does; relative paths are resolved against `folder`."""
-        self._url = _absolute(url, Path(folder or Path.cwd()))
+        self._url = absolute_url(url, Path(folder or Path.cwd()))
         self._client.use(open_keeper(self._url, self._prefix))
 
     def load_tasks(self) -> None:
@@ -352,11 +351,6 @@ class App:
 def _folder_of(frame: FrameType | None) -> Path:
     file = frame.f_globals.get("__file__") if frame else None
     return Path(file).absolute().parent if file else Path.cwd()
-
-
-def _absolute(url: str, folder: Path) -> str:
-    """The same URL, a relative SQLite path made absolute, so that it means the same everywhere."""
-    return f"sqlite:///{quote(str(sqlite_path(url, folder)))}" if url.startswith("sqlite:") else url
 
 
 def _jobs_of(specs: Sequence[Spec[Any]]) -> list[NewJob]:

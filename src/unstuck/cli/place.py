@@ -54,7 +54,11 @@ class Place:
     @property
     def override(self) -> str | None:
         """The URL that replaces the application's own, with an absolute path; None where it stays."""
-        return absolute(self.url) if self.url and self.url_wins else None
+        if not (self.url and self.url_wins):
+            return None
+        from unstuck.storage.opening import absolute_url
+
+        return absolute_url(self.url)
 
     def app(self) -> App:
         """The application, imported here, on the store that was asked for. Raises BadSetting."""
@@ -110,15 +114,6 @@ class Place:
 
 
 pass_place = click.make_pass_decorator(Place)
-
-
-def absolute(url: str) -> str:
-    """The URL with the path of an SQLite file made absolute, so that every process means the same file."""
-    if not url.startswith("sqlite:"):
-        return url
-    from unstuck.storage.opening import sqlite_path
-
-    return f"sqlite:///{sqlite_path(url)}"
 
 
 def file_of(keeper: Keeper) -> Path | None:

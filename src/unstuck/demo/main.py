@@ -36,7 +36,7 @@ from unstuck.demo.view import view_for
 from unstuck.demo.witness import Witness
 from unstuck.model.errors import BadSetting, StoreError
 from unstuck.rules.durations import duration_us
-from unstuck.storage.opening import Keeper, open_keeper
+from unstuck.storage.opening import Keeper, absolute_url, open_keeper
 
 FOLDER_PREFIX = "unstuck-demo-"
 PARSER_WARNINGS = ("SyntaxWarning", "DeprecationWarning")
@@ -120,7 +120,7 @@ def _place(url: str | None, keep: bool, console: Console) -> Generator[tuple[Kee
             )
         else:
             leaving.callback(shutil.rmtree, home, ignore_errors=True)
-        store_url = f"sqlite:///{home / 'demo.db'}" if url is None else _absolute(url)
+        store_url = f"sqlite:///{home / 'demo.db'}" if url is None else absolute_url(url)
         keeper = open_keeper(store_url, prefix, application="unstuck demo")
         if keeper.engine == "memory":
             raise BadSetting("memory:// lives in one process only: the demo kills processes")
@@ -139,17 +139,6 @@ def _drop(keeper: Keeper, prefix: str, console: Console) -> None:
         console.print(f"the tables {prefix}… could not be dropped: {error}", highlight=False, soft_wrap=True)
         raise
     console.print(f"the tables {prefix}… are dropped", highlight=False)
-
-
-def _absolute(url: str) -> str:
-    """The URL with a relative SQLite path resolved here, not where the task's module is."""
-    if not url.startswith("sqlite:"):
-        return url
-    from urllib.parse import quote
-
-    from unstuck.storage.opening import sqlite_path
-
-    return f"sqlite:///{quote(str(sqlite_path(url)))}"
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from unstuck.model.errors import BadSetting
 from unstuck.storage.migrating import Migrator
@@ -121,6 +121,11 @@ def open_keeper(
         return MemoryKeeper()
     shown = f"{parts.scheme}://" if parts.scheme else repr(url)
     raise BadSetting(f"{shown} is no store that unstuck knows: use {SCHEMES}")
+
+
+def absolute_url(url: str, folder: str | Path | None = None) -> str:
+    """The same URL, a relative SQLite path made absolute (see `open_keeper`), so that it means the same everywhere."""
+    return f"sqlite:///{quote(str(sqlite_path(url, folder)))}" if url.startswith("sqlite:") else url
 
 
 def sqlite_path(url: str, folder: str | Path | None = None) -> Path:
