@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tests.tidy.reading import ROOT
-from unstuck.model.states import FINAL, MEANING, Reason, State, diagram
+from unstuck.model.states import ENDED, MEANING, Reason, diagram
 
 PAGE = ROOT / "docs" / "states.md"
 
 
 def page() -> str:
     """The whole page."""
-    final = [f"`{state}`" for state in State if state in FINAL]
+    final = [f"`{state}`" for state in ENDED]
     return "\n".join(
         [
             "# The life of a job",

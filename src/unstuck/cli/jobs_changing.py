@@ -20,7 +20,7 @@ from unstuck.cli.place import Place, pass_place
 from unstuck.cli.refusing import FINE, NOT_FINE
 from unstuck.cli.showing import counted, note, print_json, say
 from unstuck.model.errors import BadArguments
-from unstuck.model.states import FINAL, UNFINISHED, Reason, State
+from unstuck.model.states import ENDED, UNFINISHED, Reason, State
 from unstuck.storage.protocol import Filter
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,9 +58,7 @@ def cancel(
 def retry(place: Place, /, ids: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool, **said: Any) -> int:
     """Run ended jobs again, with all counts at zero; by filter, failed and cancelled ones."""
     choice = _needed(ids, said)
-    states = tuple(state for state in State if state in FINAL)
-    if not ids and choice.states is None:
-        states = RETRIED_BY_FILTER
+    states = RETRIED_BY_FILTER if not ids and choice.states is None else ENDED
     return change(
         place, choice, states, "retry", yes or bool(ids), dry_run, as_json,
         lambda which, told: revive_jobs(place.keeper(), which, told),

@@ -98,6 +98,7 @@ MEANING = {
 """What each reason says about the job that carries it."""
 
 FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+ENDED = tuple(state for state in State if state in FINAL)
 UNFINISHED = tuple(state for state in State if state not in FINAL)
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -155,5 +156,5 @@ def diagram() -> str:
     """The table as a Mermaid state diagram, as the documents show it."""
     lines = ["stateDiagram-v2", "    [*] --> scheduled", "    [*] --> ready"]
     lines += [f"    {source} --> {target}: {event}" for (source, event), target in TRANSITIONS.items()]
-    lines += [f"    {state} --> [*]" for state in State if state in FINAL]
+    lines += [f"    {state} --> [*]" for state in ENDED]
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from unstuck.model.states import FINAL, UNFINISHED, Event, State, sources_of, target_of
+from unstuck.model.states import ENDED, FINAL, UNFINISHED, Event, State, sources_of, target_of
 from unstuck.storage.plan import ContinueWith, Mode, Requests, Rows, Statement, planned
 from unstuck.storage.protocol import QueueInfo
 from unstuck.storage.sql import rows
@@ -42,7 +42,7 @@ def revive(ids: Sequence[UUID]) -> Requests[list[UUID]]:
 @planned(Mode.WRITE)
 def forget(ids: Sequence[UUID]) -> Requests[list[UUID]]:
     """Keep ended jobs no longer."""
-    final = [state.value for state in State if state in FINAL]
+    final = [state.value for state in ENDED]
     found: Rows = yield Statement(FORGET, {"ids": sorted(set(ids)), "final": final})
     return _in_order(ids, found)
 

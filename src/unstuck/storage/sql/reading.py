@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from unstuck.model.job import DEFAULT_POLICY, PRIORITY_STEP_US, Attempt, Job, LogLine
-from unstuck.model.states import FINAL, State
+from unstuck.model.states import ENDED, State
 from unstuck.storage.plan import Mode, Plan, Requests, Rows, Statement, planned
 from unstuck.storage.protocol import Filter, QueueInfo
 from unstuck.storage.sql import rows
@@ -131,7 +131,7 @@ def offenders() -> Requests[dict[str, list[str]]]:
     found: Rows = yield Statement(
         OFFENDERS,
         {
-            "final": [state.value for state in State if state in FINAL],
+            "final": [state.value for state in ENDED],
             "tries": DEFAULT_POLICY.tries,
             "crash_limit": DEFAULT_POLICY.crash_limit,
             "loss_limit": DEFAULT_POLICY.loss_limit,
