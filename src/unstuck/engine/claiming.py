@@ -51,6 +51,7 @@ class Claiming:
         self._cursors: dict[Course, Cursor] = {}
         self._dry: set[Course] = set()
         self._turn = 0
+        self._fruitful = 0
 
     def look_back(self, queue: str) -> None:
         """Start the next scans of this queue at its head."""
@@ -58,6 +59,15 @@ class Claiming:
             if course.share.name == queue:
                 self._cursors.pop(course, None)
                 self._dry.discard(course)
+        if self._shift.is_empty:
+            # Nobody waits for his turn; where the last job was, the next is likely, and it should start soon.
+            self._turn = self._fruitful
+
+    def expect(self, queue: str) -> None:
+        """A hint says that this queue has work: claim from its head now, before any look."""
+        self.look_back(queue)
+        self._shift.ready.setdefault(queue, 0)
+        self._shift.claim_now()
 
     async def round(self) -> float:
         """Claim once, by the next course that has places and something ready; wait when none has."""
@@ -110,6 +120,7 @@ class Claiming:
         now = shift.env.now()
         shift.page.round_trip = now
         if jobs:
+            self._fruitful = self._courses.index(course)
             self._cursors[course] = Cursor(jobs[-1].line, jobs[-1].id)
         elif after is not None:
             self._cursors.pop(course, None)

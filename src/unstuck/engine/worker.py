@@ -85,7 +85,7 @@ class Worker:
         isolate = Isolating(application, worker_id, env.dice).run if application else None
         self.executor = Executor(self.shift, isolate, self._settle_inside_of(settle_inside))
         settling = Settling(self.shift, self.executor)
-        claiming = Claiming(self.shift, self.executor)
+        claiming = self._claiming = Claiming(self.shift, self.executor)
         looking = Looking(self.shift, self.executor, claiming)
         fencing = Fencing(self.shift, self.executor, lanes["fence"])
         reconciling = Reconciling(self.shift)
@@ -135,7 +135,7 @@ class Worker:
         shift = self.shift
         tasks = [asyncio.create_task(loop.run(), name=name) for name, loop in self._loops.items()]
         if self._ear is not None:
-            listening = Listening(self._ear, shift.settings, shift.look_now)
+            listening = Listening(self._ear, shift.settings, shift.look_now, self._claiming.expect)
             tasks.append(asyncio.create_task(self._listen(listening), name="listening"))
         try:
             pause = min(0.1, shift.settings.poll / 10)
