@@ -19,6 +19,9 @@ from unstuck.storage.memory.tables import MemoryTables
 
 COLOURS = ("blocking", "async", "lane")
 
+LEFT_OUT = {("memory", "lane"), ("pooled", "async")}
+"""What would only repeat another pair: a lane in memory is its async twin, a pooler tells no colours apart."""
+
 
 class MemoryGround(Ground):
     def __init__(self, request: pytest.FixtureRequest) -> None:
@@ -41,6 +44,20 @@ KEEPERS: dict[str, Callable[[pytest.FixtureRequest], Ground]] = {
     "postgres": PostgresGround,
     "pooled": PooledGround,
 }
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        chosen = (
+            item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        )
+        pair = (chosen.get("ground"), chosen.get("colour"))
+        (left_out if pair in LEFT_OUT else kept).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
 
 
 @pytest.fixture(scope="session")
