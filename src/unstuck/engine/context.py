@@ -8,6 +8,7 @@ store refuses one, `cancelled` turns true, because whoever lost the job should s
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -75,9 +76,14 @@ class Context:
         self._stop.set()
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Say how far the job is; the last value is kept, written at most once a second."""
-        self._progress = (done, total, note[:LOG_BYTES_MAX])
-        self._wrote(self)
+        """Say how far the job is; the last value is kept, written at most once a second.
+
+        NaN and infinity say nothing and are not kept.
+        """
+        of, out_of = float(done), None if total is None else float(total)
+        if math.isfinite(of) and (out_of is None or math.isfinite(out_of)):
+            self._progress = (of, out_of, _cut(str(note)))
+            self._wrote(self)
 
     def log(self, text: str) -> None:
         """Keep a line with the job: 1,000 lines of 2 KiB per attempt at most; more are dropped and said so."""
@@ -85,9 +91,7 @@ class Context:
             return
         self._numbered += 1
         last = self._numbered == LOG_LINES_MAX
-        line = "(further lines are not kept)" if last else text.replace("\x00", "�")
-        cut = line.encode("utf-8", "replace")[:LOG_BYTES_MAX].decode("utf-8", "ignore")
-        self._lines.append((self._numbered, cut))
+        self._lines.append((self._numbered, "(further lines are not kept)" if last else _cut(text)))
         self._wrote(self)
 
     def take_lines(self) -> list[tuple[int, str]]:
@@ -116,6 +120,11 @@ class Context:
         if self._settle_inside is None:
             raise NoCurrentJob("settling() needs a job that runs in a worker's own process")
         return self._settle_inside(self, tx, result)
+
+
+def _cut(text: str) -> str:
+    plain = text.replace("\x00", "�").encode("utf-8", "replace")
+    return plain[:LOG_BYTES_MAX].decode("utf-8", "ignore")
 
 
 def current() -> Context:

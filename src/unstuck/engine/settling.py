@@ -50,11 +50,18 @@ class Settling:
     async def round(self) -> float:
         """Flush once what is there; wait to be woken where there is nothing."""
         shift = self._shift
-        await self._write_words()
+        unsaid: Exception | None = None
+        try:
+            await self._write_words()
+        except Exception as error:
+            unsaid = error  # words that nobody takes must not hold up the endings of everybody
         group = [verdict for _, verdict in zip(range(GROUP_MAX), shift.outbox.values(), strict=False)]
+        if group:
+            await self._flush(group)
+        if unsaid is not None:
+            raise unsaid
         if not group:
             return PROGRESS_EVERY if self._spoke else shift.settings.lease
-        await self._flush(group)
         return 0.0
 
     async def _flush(self, group: Sequence[Verdict]) -> None:
