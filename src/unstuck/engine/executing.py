@@ -28,6 +28,7 @@ from unstuck.engine.concluding import Stop
 from unstuck.engine.context import Context, current_context
 from unstuck.engine.handler import Handler, Kind
 from unstuck.engine.page import Phase
+from unstuck.engine.saying import Saying
 from unstuck.engine.shift import Key, Shift
 from unstuck.engine.threads import ThreadPool
 from unstuck.model.errors import Steering
@@ -40,6 +41,8 @@ log = logging.getLogger("unstuck.engine")
 FAST_SECONDS = 0.005
 FAST_SAMPLES = 20
 MEMORY_OF_MEAN = 0.05
+REST_SECONDS = 1.0
+"""How long a place stays empty in which something could not even be started: what goes back comes again at once."""
 
 
 @dataclass(eq=False)
@@ -75,9 +78,9 @@ class Escaped:
     error: BaseException
 
 
-async def _contained(work: Awaitable[Any]) -> Any:
+async def _contained(function: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
     try:
-        return await work
+        return await function(**arguments)
     except (SystemExit, KeyboardInterrupt) as error:
         return Escaped(error)
 
@@ -93,6 +96,7 @@ class Executor:
     ):
         self._shift = shift
         self._isolate = isolate
+        self._saying = Saying(shift.env.now)
         self._settle_inside = settle_inside
         settings = shift.settings
         self._free = {
@@ -193,7 +197,7 @@ class Executor:
             run.task = asyncio.ensure_future(self._isolate(run))
             run.task.add_done_callback(lambda task: self._isolated_ended(run, task))
         elif run.handler.kind is Kind.ASYNC:
-            work = _contained(run.handler.function(**arguments))
+            work = _contained(run.handler.function, arguments)
             run.task = asyncio.get_running_loop().create_task(work, context=scope)
             run.task.add_done_callback(lambda task: self._task_ended(run, task))
         else:
@@ -204,11 +208,16 @@ class Executor:
                     ctypes.pythonapi.PyThread_get_thread_ident() if run.handler.interrupt_threads else None
                 )
                 try:
-                    return scope.run(function, **arguments)
+                    result = scope.run(function, **arguments)
+                    # A wrapper that is not async itself may give the coroutine of what it wraps.
+                    return scope.run(asyncio.run, result) if asyncio.iscoroutine(result) else result
                 finally:
                     run.thread_id = None
 
-            self._pool.submit(call, lambda result, error: self._ended(run, result, error))
+            try:
+                self._pool.submit(call, lambda result, error: self._ended(run, result, error))
+            except RuntimeError as error:
+                self._could_not_start(run, "no thread", error, started=False)
 
     def _task_ended(self, run: Run, task: asyncio.Task[Any]) -> None:
         if task.cancelled():
@@ -223,11 +232,14 @@ class Executor:
     def _isolated_ended(self, run: Run, task: asyncio.Task[Verdict]) -> None:
         if run.key not in self._shift.runs:
             return
-        if task.cancelled() or task.exception() is not None:
-            if run.stop is Stop.NOT:
-                run.stop, run.why = Stop.HAND_BACK, f"its process could not be run: {task.exception()}"
-            self._conclude(run, self._stopped(run))
-        elif run.stop is not Stop.NOT and task.result().detail.get("died"):
+        error = None if task.cancelled() else task.exception()
+        if run.stop is Stop.NOT and (task.cancelled() or error is not None):
+            self._could_not_start(run, "no process", error or asyncio.CancelledError(), started=True)
+        elif (
+            task.cancelled()
+            or error is not None
+            or (run.stop is not Stop.NOT and task.result().detail.get("died"))
+        ):
             self._conclude(run, self._stopped(run))
         else:
             self._conclude(run, task.result())
@@ -235,30 +247,47 @@ class Executor:
     def _ended(self, run: Run, result: Any, error: BaseException | None) -> None:
         if run.key not in self._shift.runs:
             return
-        shift = self._shift
         self._learn(run)
+        try:
+            verdict = self._judged(run, result, error)
+        except Exception as unjudged:
+            dice = self._shift.env.dice.random()
+            words = concluding.error_info(unjudged)
+            verdict = judging.failed(run.job, run.verdict_id, self._shift.id, words, dice)
+        self._conclude(run, verdict)
+
+    def _judged(self, run: Run, result: Any, error: BaseException | None) -> Verdict:
+        shift = self._shift
         if error is None and run.context.is_settled:
             dice = shift.env.dice.random()
-            verdict = concluding.of_lost_settling(run.job, run.verdict_id, shift.id, dice)
-        elif error is None:
-            verdict = concluding.of_return(run.job, run.handler, run.verdict_id, shift.id, result)
-        elif run.stop is not Stop.NOT and not isinstance(error, Steering):
-            verdict = self._stopped(run)
-        else:
-            dice = shift.env.dice.random()
-            verdict = concluding.of_error(run.job, run.handler, run.verdict_id, shift.id, error, dice)
-        self._conclude(run, verdict)
+            return concluding.of_lost_settling(run.job, run.verdict_id, shift.id, dice)
+        if error is None:
+            return concluding.of_return(run.job, run.handler, run.verdict_id, shift.id, result)
+        if run.stop is not Stop.NOT and not isinstance(error, Steering):
+            return self._stopped(run)
+        dice = shift.env.dice.random()
+        return concluding.of_error(run.job, run.handler, run.verdict_id, shift.id, error, dice)
 
     def _stopped(self, run: Run) -> Verdict:
         dice = self._shift.env.dice.random()
         return concluding.of_stop(run.job, run.stop, run.verdict_id, self._shift.id, dice, run.why)
 
-    def _conclude(self, run: Run, verdict: Verdict) -> None:
+    def _could_not_start(self, run: Run, lack: str, error: BaseException, *, started: bool) -> None:
+        text = "job %s goes back: %s could be had for it (%s)"
+        self._saying.say(logging.ERROR, lack, text, run.job.id, lack, error)
+        why = f"{lack} could be had for it: {error}"
+        verdict = judging.handed_back(run.job, run.verdict_id, self._shift.id, started=started, why=why)
+        self._conclude(run, verdict, rest=REST_SECONDS)
+
+    def _conclude(self, run: Run, verdict: Verdict, rest: float = 0.0) -> None:
         shift = self._shift
         for timer in run.timers:
             timer.cancel()
         del shift.runs[run.key]
-        self._free[run.kind] += 1
+        if rest:
+            asyncio.get_running_loop().call_later(rest, self._rested, run.kind)
+        else:
+            self._free[run.kind] += 1
         shift.page.set_phase(run.slot, Phase.ENDED)
         shift.deliver(verdict)
         if shift.buffer:
@@ -266,6 +295,11 @@ class Executor:
         else:
             self._show_places()
         shift.claim_now()
+
+    def _rested(self, kind: Kind) -> None:
+        self._free[kind] += 1
+        self.start_next()
+        self._shift.claim_now()
 
     def confirmed(self, key: Key) -> None:
         """The store has the ending of this attempt: its slot is free."""

@@ -66,29 +66,37 @@ class Isolating:
             self._dice.random(),
             os.getpid(),
         )
-        theirs_in, ours_out = os.pipe()
-        ours_in, theirs_out = os.pipe()
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "unstuck.engine.isolated", str(theirs_in), str(theirs_out)),
-            pass_fds=(theirs_in, theirs_out),
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
-        reader = asyncio.StreamReader()
-        pipe = os.fdopen(ours_in, "rb", 0)
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        ours: set[int] = set()
         try:
-            await asyncio.to_thread(_send, ours_out, order)
-            verdict = await self._until_dead(process, self._listen(reader, run))
-            status = await process.wait()
+            theirs_in, ours_out = _pipe(ours)
+            ours_in, theirs_out = _pipe(ours)
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "unstuck.engine.isolated", str(theirs_in), str(theirs_out)),
+                pass_fds=(theirs_in, theirs_out),
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            try:
+                _close(ours, theirs_in, theirs_out)
+                ours.discard(ours_in)
+                pipe = os.fdopen(ours_in, "rb", 0)
+                reader = asyncio.StreamReader()
+                transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                    lambda: asyncio.StreamReaderProtocol(reader), pipe
+                )
+                try:
+                    ours.discard(ours_out)
+                    await asyncio.to_thread(_send, ours_out, order)
+                    verdict = await self._until_dead(process, self._listen(reader, run))
+                    status = await process.wait()
+                finally:
+                    transport.close()
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await asyncio.shield(process.wait())
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
-            transport.close()
+            _close(ours, *ours)
         return verdict or died(run, self._worker_id, exit_detail(status))
 
     async def _until_dead(
@@ -131,7 +139,21 @@ def exit_detail(status: int) -> dict[str, Any]:
     return {"exit_code": status}
 
 
+def _pipe(ours: set[int]) -> tuple[int, int]:
+    """A pipe whose ends are noted as ours to close."""
+    ends = os.pipe()
+    ours.update(ends)
+    return ends
+
+
+def _close(ours: set[int], *descriptors: int) -> None:
+    for descriptor in descriptors:
+        ours.discard(descriptor)
+        os.close(descriptor)
+
+
 def _send(descriptor: int, order: Order) -> None:
     body = msgspec.msgpack.encode(order)
-    with os.fdopen(descriptor, "wb") as pipe, suppress(BrokenPipeError):
+    # What is still buffered goes out when the pipe closes, so that may break too.
+    with suppress(BrokenPipeError), os.fdopen(descriptor, "wb") as pipe:
         pipe.write(len(body).to_bytes(4, "big") + body)

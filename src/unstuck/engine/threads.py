@@ -34,7 +34,10 @@ class ThreadPool:
         self._lock = threading.Lock()
 
     def submit(self, call: Call, done: Done) -> None:
-        """Run `call` in a thread; `done(result, error)` follows on the loop."""
+        """Run `call` in a thread; `done(result, error)` follows on the loop.
+
+        Raises RuntimeError where a new thread is needed and the system gives none.
+        """
         with self._lock:
             if self._idle > 0:
                 self._idle -= 1
@@ -42,8 +45,8 @@ class ThreadPool:
                 thread = threading.Thread(
                     target=self._serve, name=f"unstuck-{len(self._threads)}", daemon=True
                 )
-                self._threads.append(thread)
                 thread.start()
+                self._threads.append(thread)
         self._calls.put((call, done))
 
     def abandon(self) -> None:
