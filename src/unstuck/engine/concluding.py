@@ -18,7 +18,8 @@ from unstuck.model.job import ClaimedJob, ErrorInfo
 from unstuck.model.states import Reason
 from unstuck.model.verdict import Verdict
 from unstuck.rules import judging
-from unstuck.rules.durations import duration_us
+from unstuck.rules.admitting import HORIZON_US
+from unstuck.rules.durations import Duration, duration_us
 
 ERROR_BYTES_MAX = 8192
 MESSAGE_CHARS_MAX = 1024
@@ -73,10 +74,10 @@ def of_error(
 ) -> Verdict:
     """The handler raised by itself."""
     if isinstance(error, Cancel):
-        return judging.cancelled(job, verdict_id, worker_id, error.why)
+        return judging.cancelled(job, verdict_id, worker_id, _words(error.why))
     if isinstance(error, Retry | Snooze):
         try:
-            after_us = None if error.after is None else duration_us(error.after, "after")
+            after_us = None if error.after is None else _after_us(error.after)
         except BadSetting as wrong:
             return judging.failed(job, verdict_id, worker_id, error_info(wrong), dice)
         if isinstance(error, Snooze):
@@ -102,6 +103,25 @@ def of_bad_payload(
 ) -> Verdict:
     """The arguments do not fit the task: back-off like any failure, in the end `undecodable`."""
     return judging.failed(job, verdict_id, worker_id, error_info(error), dice, reason=Reason.UNDECODABLE)
+
+
+def _after_us(after: Duration) -> int:
+    """When the handler wants to run again. Raises BadSetting: an alarm that no store can keep is none."""
+    try:
+        us = duration_us(after, "after")
+    except OverflowError:
+        us = HORIZON_US + 1
+    if us > HORIZON_US:
+        raise BadSetting("after= is more than ten years: a mistake of units?")
+    return us
+
+
+def _words(why: object) -> str:
+    """What a handler gave as its reason, as text, whatever it is."""
+    try:
+        return "" if why is None else _clean(str(why), MESSAGE_CHARS_MAX)
+    except Exception:
+        return f"<a {type(why).__qualname__} that cannot be shown>"
 
 
 def _clean(text: str, limit: int) -> str:
