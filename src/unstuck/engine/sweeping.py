@@ -86,15 +86,18 @@ class Sweeping:
         include_missing = self._env.now() - self._missing_at > self._settings.lease
         if include_missing:
             self._missing_at = self._env.now()
-        orphans = await self._do(self._store.orphans(SWEEP_MAX, include_missing))
-        suspects = Counter(job_worker(worker) for job, worker in orphans if job.is_suspect)
-        verdicts = [
-            self._verdict(job, worker, suspects[job_worker(worker)] == 1)
-            for job, worker in orphans
-            if self._is_ours_to_rescue(worker, living, survey.now_us)
-        ]
-        await self._settle(verdicts)
-        self.recovered += len(verdicts)
+        while True:
+            orphans = await self._do(self._store.orphans(SWEEP_MAX, include_missing))
+            suspects = Counter(job_worker(worker) for job, worker in orphans if job.is_suspect)
+            verdicts = [
+                self._verdict(job, worker, suspects[job_worker(worker)] == 1)
+                for job, worker in orphans
+                if self._is_ours_to_rescue(worker, living, survey.now_us)
+            ]
+            settled = await self._settle(verdicts)
+            self.recovered += settled
+            if len(orphans) < SWEEP_MAX or not settled:
+                return
 
     def _is_ours_to_rescue(self, worker: Worker | None, living: set[UUID], now_us: int) -> bool:
         if (
@@ -118,10 +121,13 @@ class Sweeping:
         return rescuing.lost(job, verdict_id, worker.id, worker.reason or LAPSED, alone=is_only_suspect)
 
     async def _expire(self) -> None:
-        jobs = await self._do(self._store.expired(SWEEP_MAX))
-        await self._settle(
-            [judging.ended_by_request(job, self._env.new_id(), Reason.EXPIRED) for job in jobs]
-        )
+        while True:
+            jobs = await self._do(self._store.expired(SWEEP_MAX))
+            settled = await self._settle(
+                [judging.ended_by_request(job, self._env.new_id(), Reason.EXPIRED) for job in jobs]
+            )
+            if len(jobs) < SWEEP_MAX or not settled:
+                return
 
     async def _find_handlers(self, survey: Survey) -> list[Finding]:
         """Park what nobody can run, wake what somebody now can; answers the tasks that nobody knows."""
@@ -177,12 +183,15 @@ class Sweeping:
         for notice in went:
             log.warning("notice over: %s", notice.sentence)
 
-    async def _settle(self, verdicts: Sequence[Verdict]) -> None:
-        """Settle what was found; a group that fails is bisected, the one bad record is logged and left."""
+    async def _settle(self, verdicts: Sequence[Verdict]) -> int:
+        """Settle what was found; a group that fails is bisected, the one bad record is logged and left.
+
+        Answers how many were recorded, so that whoever goes on while there is more does not go on in vain.
+        """
         if not verdicts:
-            return
+            return 0
         try:
-            await self._do(self._store.settle(verdicts))
+            return sum(each.is_recorded for each in await self._do(self._store.settle(verdicts)))
         except StoreUnavailable:
             raise
         except Exception as error:
@@ -194,10 +203,9 @@ class Sweeping:
                     verdicts[0].job_id,
                     error,
                 )
-                return
+                return 0
             middle = len(verdicts) // 2
-            await self._settle(verdicts[:middle])
-            await self._settle(verdicts[middle:])
+            return await self._settle(verdicts[:middle]) + await self._settle(verdicts[middle:])
 
     async def _do(self, plan: Plan[R]) -> R:
         return await self._lane.run(plan, self._settings.deadline)

@@ -6,7 +6,7 @@ import asyncio
 from uuid import uuid4
 
 from unstuck.engine.env import Env
-from unstuck.engine.sweeping import Sweeping
+from unstuck.engine.sweeping import SWEEP_MAX, Sweeping
 from unstuck.model.job import NewJob
 from unstuck.model.notice import Finding, Kind
 from unstuck.model.states import State
@@ -81,3 +81,20 @@ def test_a_lapsed_child_is_rescued_at_once_although_its_supervisor_lives() -> No
     swept(keeper)
     found = keeper.run(store.get(job.id))
     assert found is not None and (found.state, found.losses) == (State.SCHEDULED, 1)
+
+
+def test_one_sweep_goes_on_while_there_is_more_to_recover_and_to_expire() -> None:
+    clock = Clock()
+    keeper = MemoryKeeper(MemoryTables(clock))
+    store, count = keeper.store, 2 * SWEEP_MAX + 1
+    row = NewWorker(uuid4(), "child", None, "here", 1, SETTINGS.lease_us, ("default",), ("t",))
+    keeper.run(store.register(row))
+    new = [NewJob(id=uuid4(), queue="default", task="t", args="{}") for _ in range(count)]
+    late = [NewJob(id=uuid4(), queue="late", task="t", args="{}", expires_in_us=1) for _ in range(count)]
+    keeper.run(store.insert([*new, *late]))
+    assert len(keeper.run(store.claim(row.id, "default", ["t"], count))) == count
+    keeper.run(store.end_worker(row.id, "died: signal SIGKILL"))
+    clock.us += 2
+    swept(keeper)
+    assert keeper.run(store.owned(row.id)) == []
+    assert keeper.run(store.expired(1)) == []
