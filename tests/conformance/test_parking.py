@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.trying import HOUR, MINUTE, SECOND, Trial, new_job
+from tests.conformance.trying import HOUR, MINUTE, SECOND, Trial, new_job, new_worker
 from unstuck.model.errors import IllegalTransition
 from unstuck.model.notice import Finding, Kind
 from unstuck.model.states import Reason, State
@@ -104,6 +104,15 @@ def test_waiting_unhandled_are_those_whose_alarm_has_passed_and_whether_they_are
     found = {job.id: known for job, known in trial.waiting_unhandled(10)}
     assert found == {ids["strange"]: False, ids["known"]: True}
     assert len(trial.waiting_unhandled(1)) == 1
+
+
+def test_who_registers_again_because_an_answer_was_lost_wakes_what_waits(trial: Trial) -> None:
+    worker = new_worker()
+    trial.register(worker)
+    job_id = trial.add()
+    trial.park([(trial.row(job_id), Reason.NO_HANDLER, HOUR)])
+    trial.register(worker)
+    assert trial.row(job_id).state is State.READY
 
 
 def test_the_survey_shows_queues_with_due_ready_jobs(trial: Trial) -> None:

@@ -192,7 +192,8 @@ class Store(Protocol):
     def register(self, worker: NewWorker) -> Plan[int]:
         """Insert the worker with a full lease and its task names; answers the store's clock in µs.
 
-        Jobs that wait with reason `no_handler` for one of its tasks become ready.
+        Jobs that wait with reason `no_handler` for one of its tasks become ready, also where the row is
+        there already: whoever repeats it may have lost an answer in the middle.
         """
         ...
 

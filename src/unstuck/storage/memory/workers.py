@@ -23,26 +23,25 @@ from unstuck.storage.protocol import Look, Renewed
 def register(tables: MemoryTables, new: NewWorker) -> int:
     """Insert the worker and wake the jobs that waited for one of its tasks."""
     now_us = tables.clock()
-    if new.id in tables.workers:
-        return now_us
-    tables.workers[new.id] = Worker(
-        id=new.id,
-        kind=new.kind,
-        supervisor_id=new.supervisor_id,
-        host=new.host,
-        pid=new.pid,
-        lease_us=new.lease_us,
-        lease_until=moment(now_us + new.lease_us),
-        lease_left_us=None,
-        started_at=moment(now_us),
-        ended_at=None,
-        reason=None,
-        draining_at=None,
-        stalled_at=None,
-        queues=tuple(new.queues),
-        version=new.version,
-    )
-    tables.worker_tasks[new.id] = tuple(new.tasks)
+    if new.id not in tables.workers:
+        tables.workers[new.id] = Worker(
+            id=new.id,
+            kind=new.kind,
+            supervisor_id=new.supervisor_id,
+            host=new.host,
+            pid=new.pid,
+            lease_us=new.lease_us,
+            lease_until=moment(now_us + new.lease_us),
+            lease_left_us=None,
+            started_at=moment(now_us),
+            ended_at=None,
+            reason=None,
+            draining_at=None,
+            stalled_at=None,
+            queues=tuple(new.queues),
+            version=new.version,
+        )
+        tables.worker_tasks[new.id] = tuple(new.tasks)
     for job in list(tables.jobs.values()):
         if job.state is State.WAITING and job.reason is Reason.NO_HANDLER and job.task in new.tasks:
             tables.change(job, state=target_of(job.state, Event.WAKE), reason=None, wake_at=job.expires_at)

@@ -77,16 +77,18 @@ def look(worker_id: UUID, queues: Sequence[str], tasks: Sequence[str]) -> Reques
 
 @planned(Mode.TRANSACTION)
 def register(worker: NewWorker) -> Requests[int]:
-    """Insert the worker, then wake what waited for it, in small steps of their own."""
+    """Insert the worker, then wake what waited for it, in small steps of their own.
+
+    A row that is there already may be one of which the answer, or the waking, was lost: so wake again.
+    """
     inserted: Rows = yield Statement(REGISTER, rows=[rows.new_worker(worker)])
-    if not inserted:
-        now: Rows = yield Statement(CLOCK)
-        return int(now[0][0])
-    if worker.tasks:
-        names = sorted(set(worker.tasks))
+    names = sorted(set(worker.tasks))
+    if inserted and names:
         yield Statement(REGISTER_TASKS, rows=[{"worker_id": worker.id, "task": name} for name in names])
-        raise ContinueWith(_wake_waiting(names, int(inserted[0][0])))
-    return int(inserted[0][0])
+    now: Rows = inserted or (yield Statement(CLOCK))
+    if names:
+        raise ContinueWith(_wake_waiting(names, int(now[0][0])))
+    return int(now[0][0])
 
 
 @planned(Mode.READ)
