@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Set
 from datetime import datetime
 
-from unstuck.model.job import PRIORITY_STEP_US, Job
+from unstuck.model.job import Job
 from unstuck.model.moments import micros
 from unstuck.model.states import Reason, State
 from unstuck.model.worker import Worker
@@ -84,7 +84,6 @@ def _scheduled(job: Job, survey: Survey) -> str:
 
 
 def _ready(job: Job, survey: Survey) -> str:
-    due_us = job.line + job.priority * PRIORITY_STEP_US
     head = next((one for one in survey.heads if one.queue == job.queue), None)
     ready = "It is ready to run"
     if head is not None and head.is_paused:
@@ -93,7 +92,8 @@ def _ready(job: Job, survey: Survey) -> str:
         return f"{ready}, but no live worker serves the queue {job.queue!r}: unstuck worker -q {job.queue}."
     if job.task not in survey.known_tasks:
         return f"{ready}, but no live worker knows the task {job.task!r}: deploy it, or name it as an alias."
-    waited = survey.now_us - due_us
+    # With a priority, the line is also a head start of the queue's own step, and no moment.
+    waited = survey.now_us - job.line if job.priority == 0 else 0
     since = f" for {words_of(waited)}" if waited > 0 else ""
     return f"{ready}{since} and waits its turn in the queue {job.queue!r}."
 
