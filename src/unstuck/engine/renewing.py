@@ -37,7 +37,8 @@ class Renewing:
     async def round(self) -> float:
         """Renew everybody once; answers the time to the next renewal."""
         sent = self._env.now()
-        pages = {worker_id: page for worker_id, page in self._roster().items() if not page.is_lost}
+        # Whose row is not there yet (its registration is under way) has not ended.
+        pages = {id: page for id, page in self._roster().items() if page.renewed_at and not page.is_lost}
         if not pages:
             return self._settings.renew_every
         plan = self._store.renew(

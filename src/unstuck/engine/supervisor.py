@@ -17,8 +17,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -89,6 +89,8 @@ class Supervisor:
         self._stop_level = max(self._stop_level, level)
         for child in self._children.values():
             child.page.drain(self._stop_level)
+            if self._stop_level > 1:
+                child.kill("stopped")  # at once: the watch may be waiting for a store that does not answer
 
     async def run(self) -> int:
         """Supervise until stopped; answers the exit code."""
@@ -146,7 +148,7 @@ class Supervisor:
             lease_us=self._settings.lease_us,
         )
         while not self._stop_level:
-            sent = self._env.now()
+            sent = self.page.tick = self._env.now()
             try:
                 await self._lanes["renew"].run(self._store.register(row), self._settings.deadline)
             except StoreError as error:
@@ -165,6 +167,7 @@ class Supervisor:
         if self.page.is_lost and not self._stop_level:
             log.warning("supervisor %s was declared lost; it comes back under a new identity", self.id)
             self.id, self.page = self._env.new_id(), Page.private(1)
+            self.page.tick = now
             for loop in self._loops:
                 loop.page = self.page
             await self._register()
@@ -260,7 +263,7 @@ class Supervisor:
             log.error("child %d (pid %d) has not ticked for a lease: stalled", child.ordinal, child.pid)
             await self._note_stall(child, True)
         if now - child.swept_at > settings.sweep:
-            with suppress(StoreError):
+            with self._unharmed("what a stalled child has not started cannot be handed back"):
                 lane, deadline = self._lanes["bury"], settings.deadline
                 await burying.take_unstarted(
                     child.worker_id, child.page, self._store, lane, self._env, deadline
@@ -277,7 +280,7 @@ class Supervisor:
         return child.page.tick + self._settings.stall_limit
 
     async def _note_stall(self, child: Child, is_stalled: bool) -> None:
-        with suppress(StoreError):
+        with self._unharmed("a stall cannot be noted"):
             plan = self._store.mark_stalled(child.worker_id, is_stalled)
             await self._lanes["bury"].run(plan, self._settings.deadline)
 
@@ -287,13 +290,22 @@ class Supervisor:
             child.leaving_since = now
             child.page.drain(1)
             if child.has_registered:
-                with suppress(StoreError):
+                with self._unharmed("a child cannot be marked as draining"):
                     await self._lanes["bury"].run(self._store.drain(child.worker_id), settings.deadline)
         if self._stop_level > 1:
             child.page.drain(2)
             child.kill("stopped")
         elif now - self._stopped_at > settings.grace + settings.timeout_grace + 1.0:
             child.kill("stopped")
+
+    @contextmanager
+    def _unharmed(self, what: str) -> Generator[None, None, None]:
+        """The watch goes on whatever the store says: its end would be the end of every child."""
+        try:
+            yield
+        except Exception as error:
+            level = logging.DEBUG if isinstance(error, StoreError) else logging.ERROR
+            self._saying.say(level, what, "%s (%s); trying again", what, error)
 
     def _reap_inherited(self) -> None:
         """As process 1 we are given orphans that are not our children's; take their exit status."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -12,9 +13,12 @@ from unstuck.engine import supervisor as engine
 from unstuck.engine.children import Child
 from unstuck.engine.env import Env
 from unstuck.engine.page import Page
+from unstuck.engine.renewing import Renewing
 from unstuck.engine.supervisor import Supervisor
 from unstuck.rules.settings import Settings
+from unstuck.rules.steadying import Steadiness
 from unstuck.storage.memory.keeper import MemoryKeeper
+from unstuck.storage.memory.store import MemoryStore
 
 LEASE = 30.0
 
@@ -94,3 +98,59 @@ def test_a_child_that_cannot_be_started_is_tried_again(monkeypatch: pytest.Monke
 
     asyncio.run(story())
     assert len(tries) == 3
+
+
+def test_a_second_signal_kills_at_once_without_asking_the_store() -> None:
+    async def story() -> list[str]:
+        watch = Watch()
+        watch.boss.stop(1)
+        assert not watch.killed
+        watch.boss.stop(2)
+        return watch.killed
+
+    assert asyncio.run(story()) == ["stopped"]
+
+
+def test_no_answer_of_the_store_ends_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> Any:
+        raise RuntimeError("nobody foresaw this")
+
+    for what in ("mark_stalled", "owned", "drain"):
+        monkeypatch.setattr(MemoryStore, what, refuse)
+
+    async def story() -> None:
+        watch = Watch()
+        watch.child.process = cast(Any, SimpleNamespace(pid=7))
+        await watch.pass_time(1, boss_heard=True, child_heard=True)
+        watch.clock.now += 2 * LEASE
+        await watch.boss._watch()
+        assert watch.child.is_stalled
+        watch.boss.stop(1)
+        await watch.boss._watch()
+        assert watch.child.leaving_since is not None
+
+    asyncio.run(story())
+
+
+def test_who_comes_back_under_a_new_identity_lives_while_it_registers() -> None:
+    """Its new row is not there yet, which is not the same as ended; and its watch is not red."""
+
+    async def story() -> None:
+        watch = Watch()
+        boss, settings = watch.boss, Settings(lease=LEASE)
+        renewing = Renewing(
+            boss._store, boss._lanes["renew"], boss.pages, settings, boss._env, Steadiness(LEASE)
+        )
+        lost, boss.page.tick = boss.page, watch.clock.now
+
+        async def register() -> None:
+            assert boss.page is not lost and boss.page.tick == watch.clock.now
+            await renewing.round()
+            assert not boss.page.is_lost
+
+        boss._register = register  # type: ignore[method-assign]
+        boss.page.lose()
+        await boss._watch()
+        assert boss.page is not lost
+
+    asyncio.run(story())
