@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unstuck.model.notice import Finding, Kind, Notice
+from unstuck.model.notice import Finding, Kind
 from unstuck.model.worker import Worker
 
 SWEPT_KINDS = (Kind.NO_WORKER, Kind.NO_HANDLER, Kind.UNATTENDED, Kind.STALLED, Kind.LOCK_HELD)
@@ -58,15 +58,6 @@ def stall_finding(stall: tuple[float, float] | None, now: float) -> Finding | No
     return Finding(
         Kind.LOCK_HELD, "store", f"the store took no write for {stall[1]:.1f} s: a lock was held too long"
     )
-
-
-def standing_stalls(notices: Sequence[Notice], now_us: int) -> list[Finding]:
-    """Stalls that another sweeper saw: whoever did not see one itself leaves them on notice all the same."""
-    return [
-        Finding(Kind.LOCK_HELD, notice.subject, notice.sentence)
-        for notice in notices
-        if notice.kind == Kind.LOCK_HELD and now_us - notice.since.timestamp() * 1_000_000 <= STALL_SHOWN * 1_000_000
-    ]
 
 
 def task_finding(task: str) -> Finding:
