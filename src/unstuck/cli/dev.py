@@ -61,6 +61,7 @@ def dev(place: Place, /, reload: bool, queues: tuple[str, ...], log_level: str, 
         settings,
         application=name,
         settle_inside=app.settle_inside,
+        is_one_file=app.keeper.engine == "sqlite",
         open_ear=keeper.ear,
     )
     log.info("dev worker of %s", banner(settings, keeper.url_shown, name))

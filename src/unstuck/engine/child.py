@@ -93,6 +93,7 @@ async def _work(order: ChildOrder, application: Application, page: Page) -> None
         ear=ear,
         application=order.application,
         settle_inside=getattr(application, "settle_inside", None),
+        is_one_file=keeper.engine == "sqlite",
     )
     saying = Saying(Env().now)
     while True:

@@ -25,10 +25,11 @@ log = logging.getLogger("unstuck.engine")
 class Fencing:
     """The watch that a worker keeps over itself; `read_lane` is used for nothing else."""
 
-    def __init__(self, shift: Shift, executor: Executor, read_lane: Lane):
+    def __init__(self, shift: Shift, executor: Executor, read_lane: Lane, is_one_file: bool):
         self._shift = shift
         self._executor = executor
         self._lane = read_lane
+        self._is_one_file = is_one_file
         self._stopped_at: float | None = None
 
     async def round(self) -> float:
@@ -51,7 +52,7 @@ class Fencing:
             age = shift.env.now() - page.renewed_at
         if age <= lease:
             self._stopped_at = None
-        elif not await self._is_stall():
+        elif not (self._is_one_file and await self._is_stall()):
             self._stop("the lease is over and the store does not answer", now)
         return pause
 

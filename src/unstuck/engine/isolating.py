@@ -2,7 +2,7 @@
 
 The process is a fresh interpreter that imports the application, runs this one attempt and sends its
 verdict back in a frame. Its death is certainly its own. It is killed, with everything it started, at the
-timeout, at a cancel, and when this worker goes.
+timeout and at a cancel; when this worker goes, the kernel kills the process itself.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ writes `safe_until` (until when the child may claim and start) and `withdrawn` (
 unstarted work is taken away). To start a claimed job the child writes the slot *first* and then reads
 both; the supervisor withdraws *first* and then reads the slots. So of two that meet, at least one sees
 the other, and everybody knows what was started when a child dies or stalls. Taking and leaving a lock
-between the write and the read orders them: it compiles to a locked instruction on every platform that
+between the write and the read orders them: on x86 that is a locked instruction and a full barrier, on the platforms that
 CPython runs on.
 
 All moments are seconds of the host's CLOCK_BOOTTIME, which both processes share. Words are eight bytes,
@@ -37,9 +37,8 @@ LOOPS = (
 
 _WORDS = 32
 _SLOT_WORDS = 5
-_TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE, _LOST, _DRAINING, _REPLACE, _LEFT, _BUSY = (
-    range(11)
-)
+_TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE = range(6)
+_LOST, _DRAINING, _REPLACE, _LEFT, _BUSY, _UNSETTLED = range(6, 12)
 _FIRST_LOOP = 16
 
 
@@ -144,6 +143,15 @@ class Page:
     @busy_at.setter
     def busy_at(self, at: float) -> None:
         self._floats[_BUSY] = at
+
+    @property
+    def unsettled_since(self) -> float:
+        """When the oldest ending that the store has not confirmed came in; 0 where there is none."""
+        return self._floats[_UNSETTLED]
+
+    @unsettled_since.setter
+    def unsettled_since(self, at: float) -> None:
+        self._floats[_UNSETTLED] = at
 
     @property
     def safe_until(self) -> float:

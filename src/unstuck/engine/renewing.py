@@ -57,4 +57,6 @@ class Renewing:
         now = self._env.now()
         loops = {name: round(now - at, 1) for name, at in page.loops().items()}
         idle = round(now - page.busy_at, 1) if page.busy_at else 0.0
-        return msgspec.json.encode({"free": page.free_places, "idle": idle, "loops": loops}).decode()
+        unsettled = round(now - page.unsettled_since, 1) if page.unsettled_since else 0.0
+        report = {"free": page.free_places, "idle": idle, "unsettled": unsettled, "loops": loops}
+        return msgspec.json.encode(report).decode()

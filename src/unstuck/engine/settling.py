@@ -41,6 +41,7 @@ class Settling:
         self._spoke: dict[Key, Context] = {}
         self._progress_at: dict[Key, float] = {}
         self._bad_since: dict[Key, float] = {}
+        self._group_max = GROUP_MAX
         self._saying = Saying(shift.env.now)
         executor.wrote = self._note
 
@@ -55,7 +56,8 @@ class Settling:
             await self._write_words()
         except Exception as error:
             unsaid = error  # words that nobody takes must not hold up the endings of everybody
-        group = [verdict for _, verdict in zip(range(GROUP_MAX), shift.outbox.values(), strict=False)]
+        shift.page.unsettled_since = min(shift.ended_at.values(), default=0.0)
+        group = [verdict for _, verdict in zip(range(self._group_max), shift.outbox.values(), strict=False)]
         if group:
             await self._flush(group)
         if unsaid is not None:
@@ -69,18 +71,29 @@ class Settling:
         try:
             settled = await shift.settle_lane.run(shift.store.settle(group), shift.settings.deadline)
         except (StoreUnavailable, StoreConflict):
+            self._stand_back(group)
             raise
         except Exception as error:
             await self._bisect(group, error)
             return
+        self._group_max = min(GROUP_MAX, self._group_max * 2)
         shift.page.round_trip = shift.env.now()
         for answer in settled:
             key = answer.verdict.job_id, answer.verdict.fence
             if answer.answer is Answer.REFUSED:
                 log.info("the ending of job %s was refused: it is no longer ours", key[0])
             shift.outbox.pop(key, None)
+            shift.ended_at.pop(key, None)
             self._bad_since.pop(key, None)
             self._executor.confirmed(key)
+
+    def _stand_back(self, group: Sequence[Verdict]) -> None:
+        """A lock or a deadline met this group: the next one is half as large, and others go first, so that
+        one row that somebody holds does not hold up every ending."""
+        self._group_max = max(1, len(group) // 2)
+        for verdict in group:
+            key = verdict.job_id, verdict.fence
+            self._shift.outbox[key] = self._shift.outbox.pop(key)
 
     async def _bisect(self, group: Sequence[Verdict], error: Exception) -> None:
         """Find the bad verdict. If every half fails, nothing tells a bad verdict from a bad store: the

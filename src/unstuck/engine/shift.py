@@ -49,6 +49,7 @@ class Shift:
     buffer: Buffer = field(default_factory=Buffer)
     runs: dict[Key, Run] = field(default_factory=dict[Key, "Run"])
     outbox: dict[Key, Verdict] = field(default_factory=dict[Key, Verdict])
+    ended_at: dict[Key, float] = field(default_factory=dict[Key, float])
     claims_in_flight: int = 0
     claims_made: int = 0
     is_draining: bool = False
@@ -82,6 +83,7 @@ class Shift:
     def deliver(self, verdict: Verdict) -> None:
         """Put an ending into the outbox; the settling loop takes it from there."""
         self.outbox[verdict.job_id, verdict.fence] = verdict
+        self.ended_at.setdefault((verdict.job_id, verdict.fence), self.env.now())
         self.settle_now()
 
     def hand_back(self, job: ClaimedJob, *, started: bool, why: str) -> None:

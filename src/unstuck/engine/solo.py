@@ -43,6 +43,7 @@ class Solo:
         *,
         application: str | None = None,
         settle_inside: Any = None,
+        is_one_file: bool = False,
         open_ear: Callable[[], Ear | None] | None = None,
     ):
         self._store = store
@@ -52,6 +53,7 @@ class Solo:
         self._env = env or Env()
         self._application = application
         self._settle_inside = settle_inside
+        self._is_one_file = is_one_file
         self._open_ear = open_ear
         self._page: Page | None = None
         self._stop_level = 0
@@ -89,6 +91,7 @@ class Solo:
             ear=ear,
             application=self._application,
             settle_inside=self._settle_inside,
+            is_one_file=self._is_one_file,
         )
         steadiness = Steadiness(settings.lease)
 

@@ -8,7 +8,7 @@ knows what had started and goes first; strangers step in when that supervisor is
 a lease.
 
 The sweep also expires what nobody started in time, parks jobs whose task no living worker knows, and
-keeps the notices.
+keeps the notices. Its steps fail apart from each other, and one that fails is itself on notice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from unstuck.model.states import Reason
 from unstuck.model.verdict import Verdict
 from unstuck.model.worker import LAPSED, Worker
 from unstuck.rules import judging, noticing, rescuing
-from unstuck.rules.retrying import no_handler_delay_us
+from unstuck.rules.retrying import NO_HANDLER_LAST_US, no_handler_delay_us
 from unstuck.rules.settings import Settings
 from unstuck.rules.steadying import Steadiness
 from unstuck.storage.plan import Lane, Plan
@@ -62,6 +62,8 @@ class Sweeping:
         self._steadiness = steadiness
         self._saw = saw
         self._missing_at = env.now()
+        self._began_at = env.now()
+        self._unknown_at: dict[str, float] = {}
         self._saying = Saying(env.now)
         self.recovered = 0
 
@@ -75,29 +77,43 @@ class Sweeping:
         survey = await self._do(self._store.survey())
         if self._saw is not None:
             self._saw(survey)
-        await self._rescue(survey)
-        await self._expire()
-        findings = await self._find_handlers(survey)
+        findings: list[Finding] = []
+        failed: list[Exception] = []
+        for name, step in (
+            ("rescue", self._rescue),
+            ("expire", self._expire),
+            ("handlers", self._find_handlers),
+        ):
+            try:
+                findings += await step(survey)
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                failed.append(error)
+                findings.append(noticing.sweep_finding(name, error))
         await self._notice(survey, findings)
+        if failed:
+            raise failed[0]
         return self._settings.sweep
 
-    async def _rescue(self, survey: Survey) -> None:
+    async def _rescue(self, survey: Survey) -> Sequence[Finding]:
         living = {worker.id for worker in survey.workers}
         include_missing = self._env.now() - self._missing_at > self._settings.lease
         if include_missing:
             self._missing_at = self._env.now()
         while True:
             orphans = await self._do(self._store.orphans(SWEEP_MAX, include_missing))
+            is_whole = len(orphans) < SWEEP_MAX  # where the answer is cut, nobody can be said to be alone
             suspects = Counter(job_worker(worker) for job, worker in orphans if job.is_suspect)
             verdicts = [
-                self._verdict(job, worker, suspects[job_worker(worker)] == 1)
+                self._verdict(job, worker, is_whole and suspects[job_worker(worker)] == 1)
                 for job, worker in orphans
                 if self._is_ours_to_rescue(worker, living, survey.now_us)
             ]
             settled = await self._settle(verdicts)
             self.recovered += settled
-            if len(orphans) < SWEEP_MAX or not settled:
-                return
+            if is_whole or not settled:
+                return ()
 
     def _is_ours_to_rescue(self, worker: Worker | None, living: set[UUID], now_us: int) -> bool:
         if (
@@ -120,14 +136,14 @@ class Sweeping:
             )
         return rescuing.lost(job, verdict_id, worker.id, worker.reason or LAPSED, alone=is_only_suspect)
 
-    async def _expire(self) -> None:
+    async def _expire(self, survey: Survey) -> Sequence[Finding]:
         while True:
             jobs = await self._do(self._store.expired(SWEEP_MAX))
             settled = await self._settle(
                 [judging.ended_by_request(job, self._env.new_id(), Reason.EXPIRED) for job in jobs]
             )
             if len(jobs) < SWEEP_MAX or not settled:
-                return
+                return ()
 
     async def _find_handlers(self, survey: Survey) -> list[Finding]:
         """Park what nobody can run, wake what somebody now can; answers the tasks that nobody knows."""
@@ -153,10 +169,16 @@ class Sweeping:
             await self._do(self._store.park(parked))
         if woken:
             await self._do(self._store.wake(woken))
+        now = self._env.now()
+        self._unknown_at |= dict.fromkeys(unknown, now)
+        # A parked job comes up at its alarm, an hour apart at most: a task not met for longer has none left.
+        patience = NO_HANDLER_LAST_US / 1_000_000 + self._settings.recovery_bound
         stays = [
-            n.subject
-            for n in survey.notices
-            if n.kind == "no_handler" and n.subject not in survey.known_tasks
+            notice.subject
+            for notice in survey.notices
+            if notice.kind is Kind.NO_HANDLER
+            and notice.subject not in survey.known_tasks
+            and now - self._unknown_at.get(notice.subject, self._began_at) < patience
         ]
         return [noticing.task_finding(task) for task in dict.fromkeys([*unknown, *stays])]
 
@@ -170,7 +192,9 @@ class Sweeping:
                 findings.append(found)
         stall = noticing.stall_finding(self._steadiness.last_stall(), self._env.now())
         findings += [stall] if stall is not None else _standing_stalls(survey)
-        findings += [found for worker in survey.workers if (found := noticing.worker_finding(worker))]
+        for worker in survey.workers:
+            for found in (noticing.worker_finding(worker), noticing.unsettled_finding(worker, bound_us)):
+                findings += [found] if found else []
         standing = {
             (notice.kind, notice.subject) for notice in survey.notices if notice.kind in noticing.SWEPT_KINDS
         }

@@ -75,6 +75,7 @@ class Worker:
         ear: Ear | None = None,
         application: str | None = None,
         settle_inside: Any = None,
+        is_one_file: bool = False,
     ):
         self.id = worker_id
         self._kind = kind
@@ -87,7 +88,7 @@ class Worker:
         settling = Settling(self.shift, self.executor)
         claiming = self._claiming = Claiming(self.shift, self.executor)
         looking = Looking(self.shift, self.executor, claiming)
-        fencing = Fencing(self.shift, self.executor, lanes["fence"])
+        fencing = Fencing(self.shift, self.executor, lanes["fence"], is_one_file)
         reconciling = Reconciling(self.shift)
         self._loops = {
             name: Loop(name, round, env, page, patience, settings.poll)

@@ -16,7 +16,7 @@ class Kind(StrEnum):
     STALLED = "stalled"
     LOCK_HELD = "lock_held"
     OLD_SNAPSHOT = "old_snapshot"
-    SET_ASIDE = "set_aside"
+    UNSETTLED = "unsettled"
     SWEEP_FAILED = "sweep_failed"
 
 

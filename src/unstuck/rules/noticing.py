@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from unstuck.model.notice import Finding, Kind
 from unstuck.model.worker import Worker
 
-SWEPT_KINDS = (Kind.NO_WORKER, Kind.NO_HANDLER, Kind.UNATTENDED, Kind.STALLED, Kind.LOCK_HELD)
+SWEPT_KINDS = (
+    Kind.NO_WORKER,
+    Kind.NO_HANDLER,
+    Kind.UNATTENDED,
+    Kind.STALLED,
+    Kind.UNSETTLED,
+    Kind.LOCK_HELD,
+    Kind.SWEEP_FAILED,
+)
 
 STALL_SHOWN = 600.0
 """Seconds for which a stall of the store stays on notice after it has ended."""
@@ -49,6 +57,20 @@ def worker_finding(worker: Worker) -> Finding | None:
     return Finding(
         Kind.STALLED, str(worker.id), f"worker {worker.id} (pid {worker.pid} on {worker.host}) does not tick"
     )
+
+
+def unsettled_finding(worker: Worker, bound_us: int) -> Finding | None:
+    """A living worker that has held an ending for longer than the bound: its jobs seem to run and do not."""
+    age = float(worker.report.get("unsettled", 0.0))
+    if age * 1_000_000 <= bound_us:
+        return None
+    where = f"worker {worker.id} (pid {worker.pid} on {worker.host})"
+    return Finding(Kind.UNSETTLED, str(worker.id), f"{where} cannot store an ending of {age:.0f} s ago")
+
+
+def sweep_finding(step: str, error: Exception) -> Finding:
+    """A step of the sweep fails: what it recovers stays as it is."""
+    return Finding(Kind.SWEEP_FAILED, step, f"the sweep fails at {step}: {type(error).__name__}")
 
 
 def stall_finding(stall: tuple[float, float] | None, now: float) -> Finding | None:

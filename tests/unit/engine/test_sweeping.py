@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from uuid import uuid4
 
+import pytest
+
 from unstuck.engine.env import Env
 from unstuck.engine.sweeping import SWEEP_MAX, Sweeping
 from unstuck.model.job import NewJob
@@ -98,3 +100,57 @@ def test_one_sweep_goes_on_while_there_is_more_to_recover_and_to_expire() -> Non
     swept(keeper)
     assert keeper.run(store.owned(row.id)) == []
     assert keeper.run(store.expired(1)) == []
+
+
+class Boot:
+    seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_a_notice_about_a_task_goes_when_its_last_job_has_gone() -> None:
+    boot = Boot()
+    keeper = MemoryKeeper(MemoryTables(Clock()))
+    found = [Finding(Kind.NO_HANDLER, "t", "jobs ask for task t and no live worker knows it")]
+    keeper.run(keeper.store.keep_notices(found, [Kind.NO_HANDLER.value]))
+    sweeping = Sweeping(
+        keeper.store, keeper.lane("sweep"), SETTINGS, Env(now=boot), Steadiness(SETTINGS.lease)
+    )
+    asyncio.run(sweeping.round())
+    assert [notice.subject for notice in keeper.run(keeper.store.notices())] == ["t"]
+    boot.seconds += 3600 + SETTINGS.recovery_bound + 1
+    asyncio.run(sweeping.round())
+    assert not keeper.run(keeper.store.notices())
+
+
+def test_a_step_that_fails_is_on_notice_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    keeper = MemoryKeeper(MemoryTables(clock))
+    job_id = uuid4()
+    new = NewJob(id=job_id, queue="default", task="t", args="{}", expires_in_us=1_000_000)
+    keeper.run(keeper.store.insert([new]))
+    clock.us += 2_000_000
+
+    def broken(*args: object) -> object:
+        raise RuntimeError("an unreadable row")
+
+    monkeypatch.setattr(type(keeper.store), "orphans", broken)
+    with pytest.raises(RuntimeError):
+        swept(keeper)
+    job = keeper.run(keeper.store.get(job_id))
+    assert job is not None and job.state is State.CANCELLED
+    assert [notice.subject for notice in keeper.run(keeper.store.notices())] == ["rescue"]
+    monkeypatch.undo()
+    swept(keeper)
+    assert not keeper.run(keeper.store.notices())
+
+
+def test_an_ending_that_a_worker_cannot_store_is_on_notice() -> None:
+    keeper = MemoryKeeper(MemoryTables(Clock()))
+    worker = uuid4()
+    row = NewWorker(worker, "child", None, "here", 1, SETTINGS.lease_us, ("default",), ("t",))
+    keeper.run(keeper.store.register(row))
+    keeper.run(keeper.store.renew([worker], SETTINGS.lease_us, {worker: '{"unsettled": 60.0}'}))
+    swept(keeper)
+    assert [notice.kind for notice in keeper.run(keeper.store.notices())] == [Kind.UNSETTLED]

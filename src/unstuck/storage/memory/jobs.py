@@ -231,7 +231,7 @@ def _as_cancelled(job: Job, verdict: Verdict) -> Verdict:
 
 
 def _stamp_late(tables: MemoryTables, verdict: Verdict, now_us: int) -> None:
-    if verdict.source is not State.RUNNING:
+    if verdict.source is not State.RUNNING or verdict.outcome in (Outcome.CRASHED, Outcome.LOST):
         return
     key = (verdict.job_id, verdict.fence)
     row = tables.attempts.get(key)

@@ -114,10 +114,11 @@ def _follow(verdicts: Sequence[Verdict]) -> Requests[None]:
 
 
 def _stamp(verdicts: Sequence[Verdict]) -> Requests[None]:
+    """Only an owner's own ending can be late; of two that rescue an orphan, one simply comes second."""
     late = [
         {"job_id": verdict.job_id, "job_fence": verdict.fence, "wanted": verdict.event.value}
         for verdict in verdicts
-        if verdict.source is State.RUNNING
+        if verdict.source is State.RUNNING and verdict.outcome not in (Outcome.CRASHED, Outcome.LOST)
     ]
     if late:
         yield Statement(STAMP_LATE, rows=late)
