@@ -12,6 +12,7 @@ FOLDER =
 URL =
 ARGS =
 SEEDS =
+JOBS =
 SEED =
 WORLD =
 
@@ -31,7 +32,7 @@ help:
 	@echo "make unit         tests of the pure parts"
 	@echo "make conformance  one suite over memory, SQLite and PostgreSQL"
 	@echo "make simulate     simulated worlds; SEEDS=500, or SEED=17 to repeat one; WORLD=memory|sqlite|postgres"
-	@echo "make processes    real processes, real signals, and timing; run alone"
+	@echo "make processes    real processes, real signals, and timing; run alone; JOBS=20000 for the full number"
 	@echo "make docs-check   links, and the file names in ARCHITECTURE.md"
 	@echo "make clean        remove .venv, caches and builds"
 
@@ -102,7 +103,7 @@ simulate: $(VENV)/.dev
 	UNSTUCK_SEEDS="$(SEEDS)" UNSTUCK_SEED="$(SEED)" UNSTUCK_WORLD="$(WORLD)" $(PYTEST) tests/simulation -n $(WORKERS)
 
 processes: $(VENV)/.dev
-	$(PYTEST) $(SECOND_GROUP)
+	UNSTUCK_JOBS="$(JOBS)" $(PYTEST) $(SECOND_GROUP)
 
 docs-check: $(VENV)/.dev
 	$(PYTEST) tests/tidy/test_documents.py

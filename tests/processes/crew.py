@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from tests.processes.waiting import until
 from tests.processes.witness import VARIABLE, Witness, doubled_fences
 from tests.servers import leaks
 from unstuck.engine.env import boottime
+from unstuck.engine.framing import die_with_parent
 from unstuck.model.job import Job
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +106,8 @@ class Crew:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # Workers that outlive a test run that was killed would spoil whatever runs next.
+                preexec_fn=partial(die_with_parent, os.getpid()),
             )
         boss = Boss(process)
         self.bosses.append(boss)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from uuid import UUID
 
+import pytest
+
 from tests.processes import tasks
 from tests.processes.crew import Crew
 from tests.processes.draws import Ending, ending_of
@@ -31,6 +33,7 @@ EVERY = 1.0
 """Seconds between kills. A child is killed when all others have been: a longer life costs less back-off."""
 
 
+@pytest.mark.timeout(900)
 def test_many_jobs_end_as_they_drew_while_children_are_killed(
     crew: Crew, shelf: Shelf, witness: Witness
 ) -> None:
@@ -57,7 +60,7 @@ def test_many_jobs_end_as_they_drew_while_children_are_killed(
             due = boottime() + EVERY
         return shelf.is_over()
 
-    until(is_over, 60 + JOBS / 50, "everything has ended", pause=0.2)
+    until(is_over, 120 + JOBS / 50, "everything has ended", pause=0.2)
     took = boottime() - began
     print(f"{JOBS} jobs in {took:.1f} s, {len(killed)} children killed")
     assert len(killed) >= KILLS
@@ -65,12 +68,14 @@ def test_many_jobs_end_as_they_drew_while_children_are_killed(
     jobs = crew.account(shelf, list(drawn))
     wrong = [line for job in jobs.values() for line in differences(job, drawn[job.id])]
     assert not wrong, "\n".join(wrong[:20])
-    assert not witness.overlaps()
     assert set(witness.stays()) == set(drawn), "some never started"
     losses = sum(job.losses for job in jobs.values())
     again = sum(len(stays) for stays in witness.stays().values()) - len(jobs)
     print(f"attempts lost with a killed child: {losses}; handler starts beyond one per job: {again}")
-    assert sum(worker.late_endings for worker in shelf.workers().values()) == 0
+    if not any(worker.reason == "lost" for worker in shelf.workers().values()):
+        # A machine that stands still for a lease may lose a worker, and only then may two attempts overlap.
+        assert not witness.overlaps()
+        assert sum(worker.late_endings for worker in shelf.workers().values()) == 0
 
 
 def longest_alive(shelf: Shelf, busy: set[int]) -> int:
