@@ -138,8 +138,11 @@ def test_a_refused_ending_stamps_what_it_wanted_on_its_attempt(trial: Trial, way
     trial.end(WAYS[way](late, slow))
     (row,) = trial.attempts(late.id)
     assert row.outcome == Outcome.LOST
-    assert trial.seconds_to(row.late_at) == 0
-    assert row.late_wanted
+    if way in ("crashed", "lost"):
+        assert row.late_at is None, "who rescues an orphan second is no owner that came late"
+    else:
+        assert trial.seconds_to(row.late_at) == 0
+        assert row.late_wanted
 
 
 def test_an_ending_asked_to_cancel_ends_as_cancelled_whatever_it_says(trial: Trial, way: str) -> None:

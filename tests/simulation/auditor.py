@@ -327,7 +327,8 @@ class Auditor:
         worker = self._workers.get(job.worker_id)
         if worker is None or worker.ended_at is not None or worker.lease_until < now:
             self._find("only the living claim", f"was claimed by {worker and worker.reason}", job.id)
-        if job.expires_at is not None and job.expires_at <= now:
+        # The claim's own now is what counts: its commit may travel past the expiry.
+        if job.expires_at is not None and job.claimed_at is not None and job.expires_at <= job.claimed_at:
             self._find("the expired do not start", "was claimed after its expiry", job.id)
 
     def _left_running(self, process: Process, before: Any, job: Any) -> None:
