@@ -6,7 +6,13 @@ of the run lists those by name, so that a green line never hides what was not lo
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+
+# A run in the background of a script inherits an ignored SIGINT and would hand it on to every process here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.servers.leaks", "tests.servers.fixtures"]
 
