@@ -23,6 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith("tests/processes/"):
             item.add_marker(pytest.mark.processes)
+        if item.nodeid.startswith(("tests/processes/test_freezes.py", "tests/processes/test_outages.py")):
+            item.add_marker(pytest.mark.waits)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
