@@ -69,12 +69,14 @@ class Sweeping:
 
     async def round(self) -> float:
         """Sweep once; answers the time to the next sweep."""
-        if self._steadiness.is_steady(self._env.now()):
+        survey = await self._do(self._store.survey())
+        # The writing statement is sent only where the survey shows something for it to do.
+        if any(_is_over(worker) for worker in survey.workers) and self._steadiness.is_steady(self._env.now()):
             for worker in await self._do(self._store.end_lapsed(self._steadiness.seen_us)):
                 log.warning(
                     "worker %s (pid %s on %s) is lost: its lease is over", worker.id, worker.pid, worker.host
                 )
-        survey = await self._do(self._store.survey())
+            survey = await self._do(self._store.survey())
         if self._saw is not None:
             self._saw(survey)
         findings: list[Finding] = []
@@ -243,6 +245,12 @@ def _standing_stalls(survey: Survey) -> list[Finding]:
         for notice in survey.notices
         if notice.kind is Kind.LOCK_HELD and survey.now_us - notice.since.timestamp() * 1_000_000 <= shown_us
     ]
+
+
+def _is_over(worker: Worker) -> bool:
+    """Whether its lease has run out, or reaches further than a lease can."""
+    left_us = worker.lease_left_us
+    return left_us is None or not 0 <= left_us <= worker.lease_us
 
 
 def job_worker(worker: Worker | None) -> UUID | None:
