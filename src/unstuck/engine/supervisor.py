@@ -5,8 +5,8 @@ frozen process, a suspended host), it comes back under a new identity, and child
 leave and are replaced. A child that does not tick for a lease is *stalled*: what it had not started is
 withdrawn and handed back, what it started keeps its lease until the stall limit, then it is killed.
 
-Stopping: draining is written to the children's rows first (the claim reads it), what runs may finish
-within grace, then the child is killed and reaped, and only then is what was left handed back, so nothing
+Stopping: the page tells each child at once, its row tells the claim next, what runs may finish within
+grace, then the child is killed and reaped, and only then is what was left handed back, so nothing
 runs twice because of a stop. Works as process 1: it reaps what it inherits.
 """
 
