@@ -19,7 +19,7 @@ WORLD =
 PYTEST = $(BIN)/python -m pytest
 # Timing never beside processor-bound work: the first group runs in parallel, the second alone.
 FIRST_GROUP = -n $(WORKERS) --dist worksteal -m "not processes and not timing"
-SECOND_GROUP = -m "(processes or timing) and not waits"
+SECOND_GROUP = --durations=15 -m "(processes or timing) and not waits"
 # Frozen and stopped processes are waited for, a lease or three at a time: two such tests take nothing from each other.
 WAITING_GROUP = -n 2 --dist worksteal -m waits
 
@@ -92,9 +92,9 @@ test: $(VENV)/.dev
 	echo "== first group: everything but real processes and timing =="; \
 	$(PYTEST) $(FIRST_GROUP) || failed="$$failed first-group"; \
 	echo "== second group: real processes and timing, alone =="; \
-	$(PYTEST) $(SECOND_GROUP) || failed="$$failed second-group"; \
+	tests/timed.sh $(PYTEST) $(SECOND_GROUP) || failed="$$failed second-group"; \
 	echo "== and those that wait, two at a time =="; \
-	$(PYTEST) $(WAITING_GROUP) || failed="$$failed waiting-group"; \
+	tests/timed.sh $(PYTEST) $(WAITING_GROUP) || failed="$$failed waiting-group"; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
 
 unit: $(VENV)/.dev

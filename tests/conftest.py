@@ -23,6 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith("tests/processes/"):
             item.add_marker(pytest.mark.processes)
+            item.add_marker(pytest.mark.timeout(900), append=False)
+            item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=["MachineTooSlow"]))
         if item.nodeid.startswith(("tests/processes/test_freezes.py", "tests/processes/test_outages.py")):
             item.add_marker(pytest.mark.waits)
 

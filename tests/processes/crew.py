@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from tests.processes.pace import holds
 from tests.processes.stores import Shelf
 from tests.processes.waiting import until
 from tests.processes.witness import VARIABLE, Witness, doubled_fences
@@ -23,13 +24,7 @@ from unstuck.model.job import Job
 ROOT = Path(__file__).parents[2]
 APP = "tests.processes.tasks:app"
 
-LEASE, SWEEP, POLL = 5.0, 2.0, 1.0
-BOUND = LEASE + 2 * SWEEP + POLL
-"""R, with these settings."""
-
-TIMES = ("--lease", f"{LEASE}s", "--sweep", f"{SWEEP}s", "--poll", f"{POLL}s")
-
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds for what has no bound of its own, such as starting an interpreter."""
 
 
@@ -83,7 +78,7 @@ class Crew:
         *,
         app: str = APP,
         program: str = "unstuck",
-        times: Sequence[str] = TIMES,
+        times: Sequence[str] = (),
     ) -> None:
         self.url = url
         self.witness = witness
@@ -158,17 +153,17 @@ class Crew:
     def account(self, shelf: Shelf, expected: Sequence[UUID]) -> dict[UUID, Job]:
         """What must be true at the end of every test; answers the jobs."""
         jobs = shelf.jobs()
-        assert set(jobs) == set(expected), "jobs are lost, or appeared from nowhere"
-        assert not shelf.offenders()
-        assert not doubled_fences(self.witness.starts()), "an attempt started twice"
+        holds(set(jobs) == set(expected), "jobs are lost, or appeared from nowhere")
+        holds(not shelf.offenders(), "an invariant of the store is broken")
+        holds(not doubled_fences(self.witness.starts()), "an attempt started twice")
         started = {job_id: len(stays) for job_id, stays in self.witness.stays().items()}
         for job in jobs.values():
-            assert job.is_final, f"job {job.id} is still {job.state}"
-            assert job.verdict_id is not None
+            holds(job.is_final, f"job {job.id} is still {job.state}")
+            holds(job.verdict_id is not None, f"job {job.id} has ended without a verdict")
             # Every start but the one that ended the job left a row of its own: no ending is unaccounted for.
             rows = shelf.run(shelf.store.attempts(job.id)) if started.get(job.id, 0) > 1 else []
-            assert started.get(job.id, 0) <= len(rows) + 1, (
-                f"job {job.id} started oftener than it was recorded"
+            holds(
+                started.get(job.id, 0) <= len(rows) + 1, f"job {job.id} started oftener than it was recorded"
             )
         return jobs
 

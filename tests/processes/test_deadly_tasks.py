@@ -6,6 +6,7 @@ from uuid import UUID
 
 from tests.processes import tasks
 from tests.processes.crew import PATIENCE, Crew
+from tests.processes.pace import Pace
 from tests.processes.stores import Shelf
 from tests.processes.waiting import until
 from tests.processes.witness import Witness
@@ -23,9 +24,11 @@ def test_killers_are_convicted_and_their_neighbours_are_not(
     until(lambda: len(witness.running()) == 50, PATIENCE, "the neighbours run")
     killers = [tasks.leave_by_exit.enqueue().id, tasks.leave_by_kill.enqueue().id]
     until(
-        lambda: {shelf.job(job_id).state for job_id in killers} == {State.FAILED}, 60.0, "both are convicted"
+        lambda: {shelf.job(job_id).state for job_id in killers} == {State.FAILED},
+        PATIENCE,
+        "both are convicted",
     )
-    until(shelf.is_over, 90.0, "everything has ended")
+    until(shelf.is_over, 20.0 + 2 * PATIENCE, "everything has ended")
 
     jobs = crew.account(shelf, [*neighbours, *killers])
     for job_id in killers:
@@ -45,7 +48,7 @@ def test_killers_are_convicted_and_their_neighbours_are_not(
     assert boss.process.poll() is None
 
 
-def test_what_runs_alone_dies_alone(crew: Crew, shelf: Shelf, witness: Witness) -> None:
+def test_what_runs_alone_dies_alone(crew: Crew, shelf: Shelf, witness: Witness, pace: Pace) -> None:
     """Its process is killed at its timeout; its death is its own crash, also where a child of it lives on."""
     boss = crew.started(shelf, "--isolated", "4")
     (child,) = boss.children()
@@ -55,7 +58,7 @@ def test_what_runs_alone_dies_alone(crew: Crew, shelf: Shelf, witness: Witness) 
     fine = tasks.alone.enqueue(0.1)
 
     assert fine.result(timeout=PATIENCE) != child
-    until(lambda: shelf.job(slow).is_final, 1.0 + 5.0, "the slow one has ended at its timeout")
+    until(lambda: shelf.job(slow).is_final, 1.0 + pace(5.0), "the slow one has ended at its timeout")
     assert (shelf.job(slow).reason, shelf.job(slow).failures) == (Reason.TIMEOUT, 1)
     for job_id in deadly:
         until(lambda job_id=job_id: shelf.job(job_id).is_final, PATIENCE, "the deadly one has ended")
@@ -68,20 +71,22 @@ def test_what_runs_alone_dies_alone(crew: Crew, shelf: Shelf, witness: Witness) 
     assert boss.children() == [child]
 
 
-def test_what_does_not_stop_makes_its_child_be_replaced(crew: Crew, shelf: Shelf, witness: Witness) -> None:
+def test_what_does_not_stop_makes_its_child_be_replaced(
+    crew: Crew, shelf: Shelf, witness: Witness, pace: Pace
+) -> None:
     """A thread and a coroutine far past their timeouts; what raises SystemExit fails like any other."""
-    boss = crew.started(shelf, "--grace", "2s")
+    boss = crew.started(shelf, "--grace", f"{pace(2):.1f}s")
     (child,) = boss.children()
     past: list[UUID] = [tasks.nap.using(timeout="1s", tries=1).enqueue(60.0).id]
     past.append(tasks.cling.using(timeout="1s", tries=1).enqueue(60.0).id)
-    bystander = tasks.doze.enqueue(3.0).id
+    bystander = tasks.doze.enqueue(pace(3.0)).id
     leaver = tasks.raise_exit.using(tries=1).enqueue().id
     until(lambda: shelf.job(leaver).is_final, PATIENCE, "SystemExit is a failure")
     assert (shelf.job(leaver).reason, shelf.job(leaver).failures) == (Reason.TRIES_EXHAUSTED, 1)
 
     until(
         lambda: all(shelf.job(job_id).is_final for job_id in past),
-        1 + 5 + 2,
+        1 + pace(5 + 2),
         "settled one grace after the timeout",
     )
     for job_id in past:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from tests.processes import tasks
-from tests.processes.crew import BOUND, LEASE, PATIENCE, Boss, Crew, is_alive
+from tests.processes.crew import PATIENCE, Boss, Crew, is_alive
+from tests.processes.pace import SWEEP, Pace
 from tests.processes.stores import Shelf
 from tests.processes.waiting import until
 from tests.processes.witness import Witness
@@ -17,11 +18,11 @@ from unstuck.model.worker import Worker
 
 
 def test_a_supervisor_frozen_with_its_children_past_the_lease(
-    crew: Crew, shelf: Shelf, witness: Witness
+    crew: Crew, shelf: Shelf, witness: Witness, pace: Pace
 ) -> None:
     boss = crew.started(shelf, processes=2)
-    jobs = [job.id for job in tasks.app.enqueue_many([tasks.nap.spec(4.0) for _ in range(3)])]
-    jobs += [job.id for job in tasks.app.enqueue_many([tasks.doze.spec(4.0) for _ in range(3)])]
+    jobs = [job.id for job in tasks.app.enqueue_many([tasks.nap.spec(pace(4.0)) for _ in range(3)])]
+    jobs += [job.id for job in tasks.app.enqueue_many([tasks.doze.spec(pace(4.0)) for _ in range(3)])]
     until(lambda: len(witness.running()) == 6, PATIENCE, "the jobs run")
     frozen_workers = {worker.id for worker in shelf.workers().values()}
     crew.started(shelf)
@@ -30,12 +31,12 @@ def test_a_supervisor_frozen_with_its_children_past_the_lease(
     frozen = crew.freeze(shelf, family)
     until(
         lambda: {w.job for w in witness.starts() if w.at > frozen} == set(jobs),
-        BOUND + 10,
+        pace.bound + PATIENCE,
         "they run elsewhere",
     )
     again = max(word.at for word in witness.starts())
     print(f"seconds until 6 jobs of a frozen supervisor ran elsewhere: {again - frozen:.2f}")
-    assert again - frozen < BOUND + 3.0
+    assert again - frozen < pace.bound + pace(3.0)
 
     thawed = boss.thaw(family)
     until(
@@ -58,10 +59,10 @@ def test_a_supervisor_frozen_with_its_children_past_the_lease(
     assert all(shelf.workers()[worker_id].ended_at for worker_id in frozen_workers)
 
 
-def test_a_supervisor_frozen_alone(crew: Crew, shelf: Shelf, witness: Witness) -> None:
+def test_a_supervisor_frozen_alone(crew: Crew, shelf: Shelf, witness: Witness, pace: Pace) -> None:
     """Its children renew themselves, and nobody takes their jobs."""
     boss = crew.started(shelf, processes=2)
-    seconds = 2 * LEASE + 3.0
+    seconds = 2 * pace.lease + pace(3.0)
     jobs = [job.id for job in tasks.app.enqueue_many([tasks.nap.spec(seconds) for _ in range(3)])]
     jobs += [job.id for job in tasks.app.enqueue_many([tasks.doze.spec(seconds) for _ in range(3)])]
     until(lambda: len(witness.running()) == 6, PATIENCE, "the jobs run")
@@ -69,8 +70,10 @@ def test_a_supervisor_frozen_alone(crew: Crew, shelf: Shelf, witness: Witness) -
     children, identity = boss.children(), own_row(shelf, boss).id
 
     frozen = crew.freeze(shelf, [boss.pid])
-    until(lambda: shelf.workers()[identity].ended_at, BOUND + 3.0, "the supervisor is declared lost")
-    until(lambda: boottime() - frozen > 2 * LEASE, PATIENCE, "two leases have passed")
+    until(
+        lambda: shelf.workers()[identity].ended_at, pace.bound + pace(3.0), "the supervisor is declared lost"
+    )
+    until(lambda: boottime() - frozen > 2 * pace.lease, PATIENCE, "two leases have passed")
     assert len(witness.running()) == 6
     boss.thaw([boss.pid])
     until(lambda: own_row(shelf, boss).id != identity, PATIENCE, "it comes back under a new identity")
@@ -82,11 +85,11 @@ def test_a_supervisor_frozen_alone(crew: Crew, shelf: Shelf, witness: Witness) -
     assert boss.children() == children, "the children are still the same"
 
 
-def test_children_that_do_not_tick(crew: Crew, shelf: Shelf, witness: Witness) -> None:
+def test_children_that_do_not_tick(crew: Crew, shelf: Shelf, witness: Witness, pace: Pace) -> None:
     """One is frozen, one is held by a C call, one has its loop blocked: what they had started stays theirs,
     what they had not started runs elsewhere within two leases; a stall has a limit."""
     one_place = ("--threads", "1", "--concurrency", "1")
-    frozen = crew.started(shelf, "-q", "frozen", *one_place, "--stall-limit", "12s")
+    frozen = crew.started(shelf, "-q", "frozen", *one_place, "--stall-limit", f"{pace(12):.1f}s")
     held = crew.started(shelf, "-q", "held", *one_place)
     blocked = crew.started(shelf, "-q", "blocked", *one_place)
     trials: dict[str, tuple[Boss, Task[[float], object, object]]] = {
@@ -105,7 +108,7 @@ def test_children_that_do_not_tick(crew: Crew, shelf: Shelf, witness: Witness) -
     first: dict[str, UUID] = {}
     waiting: dict[str, set[UUID]] = {}
     for queue, (boss, task) in trials.items():
-        seconds = 60.0 if queue == "frozen" else 2 * LEASE
+        seconds = 60.0 if queue == "frozen" else 2.5 * pace.lease
         quick = [task.using(queue=queue).spec(0.0) for _ in range(40)]
         sent = [
             job.id
@@ -124,26 +127,33 @@ def test_children_that_do_not_tick(crew: Crew, shelf: Shelf, witness: Witness) -
     stalled = {queue: worker.id for worker in shelf.children() for queue in worker.queues}
     crew.started(shelf, "-q", "frozen,held,blocked", "--threads", "1")
 
-    until(lambda: stalled_ones(shelf) == set(stalled.values()), LEASE + 2.0, "they are shown as stalled")
+    until(
+        lambda: stalled_ones(shelf) == set(stalled.values()),
+        pace.lease + pace(2.0),
+        "they are shown as stalled",
+    )
+    until(
+        lambda: notices_of(shelf, "stalled") == set(map(str, stalled.values())),
+        pace(2 * SWEEP),
+        "and are on notice",
+    )
     for queue, ids in waiting.items():
         until(
             lambda ids=ids: ids <= {word.job for word in witness.words("end")},
-            2 * LEASE,
+            2 * pace.lease,
             f"what was not started runs elsewhere ({queue})",
         )
         ran = max(word.at for word in witness.words("end") if word.job in ids)
         print(
             f"{queue}: {len(ids)} jobs claimed and not started ran elsewhere after {ran - began[queue]:.2f} s"
         )
-        assert ran - began[queue] < 2 * LEASE
+        assert ran - began[queue] < 2 * pace.lease
         assert shelf.job(first[queue]).state is State.RUNNING, "what had started keeps its lease"
         assert len(witness.starts(first[queue])) == 1
-    noticed = {notice.subject for notice in shelf.run(shelf.store.notices()) if notice.kind == "stalled"}
-    assert noticed == {str(worker_id) for worker_id in stalled.values()}
 
     (victim,) = frozen.children()
-    until(lambda: not is_alive(victim), 12.0, "the frozen one is killed at its stall limit")
-    until(lambda: len(witness.starts(first["frozen"])) == 2, 4.0, "and what it had started runs again")
+    until(lambda: not is_alive(victim), pace(12.0), "the frozen one is killed at its stall limit")
+    until(lambda: len(witness.starts(first["frozen"])) == 2, pace(4.0), "and what it had started runs again")
     (attempt,) = shelf.run(shelf.store.attempts(first["frozen"]))
     assert (attempt.reason, shelf.job(first["frozen"]).crashes) == (Reason.STALLED, 1)
     until(lambda: not stalled_ones(shelf), PATIENCE, "the others tick again")
@@ -179,3 +189,8 @@ def own_row(shelf: Shelf, boss: Boss) -> Worker:
 
 def stalled_ones(shelf: Shelf) -> set[UUID]:
     return {worker.id for worker in shelf.children() if worker.stalled_at is not None}
+
+
+def notices_of(shelf: Shelf, kind: str) -> set[str]:
+    """Whom the notices of this kind are about."""
+    return {notice.subject for notice in shelf.run(shelf.store.notices()) if notice.kind == kind}

@@ -12,6 +12,7 @@ import pytest
 
 from tests.processes import idle_tasks
 from tests.processes.crew import PATIENCE, Crew
+from tests.processes.pace import Pace
 from tests.processes.stores import Shelf
 from tests.processes.tracing import VARIABLE
 from tests.processes.waiting import until
@@ -25,7 +26,7 @@ SECONDS = 30.0
 
 SAMPLES = 200
 PER_SECOND = 2.0
-"""Statements per process: a supervisor sweeps and renews, a child looks; together they may not exceed it."""
+"""Statements of each process: a supervisor sweeps and renews, a child looks."""
 
 MEDIAN_MS = 10.0
 APP = "tests.processes.idle_tasks:app"
@@ -85,14 +86,14 @@ def test_an_idle_worker_on_sqlite(tmp_path: Path, witness: Witness, monkeypatch:
     crew = Crew(shelf.url, witness, tmp_path, app=APP, program=PROGRAM, times=())
     try:
         crew.started(shelf, "-q", "mail,default")
-        assert statistics.mean(rates_of(sqlite_statements(trace)).values()) <= PER_SECOND
+        assert max(rates_of(sqlite_statements(trace)).values()) <= PER_SECOND
     finally:
         crew.end()
         shelf.close()
 
 
 def test_an_idle_worker_on_postgres(
-    talkative_postgres: PostgresServer, tmp_path: Path, witness: Witness
+    talkative_postgres: PostgresServer, tmp_path: Path, witness: Witness, pace: Pace
 ) -> None:
     """Few statements; and a job starts within milliseconds of its enqueue."""
     shelf = Shelf(talkative_postgres.create_database())
@@ -100,13 +101,13 @@ def test_an_idle_worker_on_postgres(
     idle_tasks.app.use_url(shelf.url)
     try:
         crew.started(shelf, "-q", "mail,default")
-        assert statistics.mean(rates_of(postgres_statements(talkative_postgres)).values()) <= PER_SECOND
+        assert max(rates_of(postgres_statements(talkative_postgres)).values()) <= PER_SECOND
         took = sorted(latency(witness) for _ in range(SAMPLES))
         median = statistics.median(took)
         print(
             f"enqueue to start, {SAMPLES} samples: median {median:.1f} ms, p95 {took[int(0.95 * SAMPLES)]:.1f} ms"
         )
-        assert median < MEDIAN_MS
+        assert median < pace(MEDIAN_MS)
     finally:
         crew.end()
         idle_tasks.app.close()

@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 
 from tests.processes import tasks
-from tests.processes.crew import LEASE, PATIENCE, Boss, Crew
+from tests.processes.crew import PATIENCE, Boss, Crew
+from tests.processes.pace import Pace
 from tests.processes.stores import Shelf, locked
 from tests.processes.waiting import until
 from tests.processes.witness import Witness
@@ -60,11 +61,11 @@ def nothing_was_counted(crew: Crew, shelf: Shelf, witness: Witness, expected: li
 
 
 def test_a_server_that_goes_away(
-    crew: Crew, shelf: Shelf, witness: Witness, private_postgres: PostgresServer
+    crew: Crew, shelf: Shelf, witness: Witness, private_postgres: PostgresServer, pace: Pace
 ) -> None:
     boss = crew.started(shelf, "--threads", "4", "--concurrency", "5", processes=2)
     children = boss.children()
-    long = [tasks.doze.enqueue(2 * LEASE).id, tasks.doze.enqueue(2 * LEASE).id]
+    long = [tasks.doze.enqueue(2 * pace.lease).id, tasks.doze.enqueue(2 * pace.lease).id]
     jobs = [*long, *load(500)]
     until(lambda: len(witness.words("end")) > 50, PATIENCE, "the load is on")
 
@@ -74,28 +75,31 @@ def test_a_server_that_goes_away(
         private_postgres.start()
     with goes_on(witness, "3 leases without a server"):
         private_postgres.stop()
-        spend(3 * LEASE)
+        spend(3 * pace.lease)
         private_postgres.start()
     with goes_on(witness, "a server that stood still for 2 leases"):
         private_postgres.pause()
-        spend(2 * LEASE)
+        spend(2 * pace.lease)
         private_postgres.resume()
-    until(shelf.is_over, 60.0, "everything has ended")
+    until(shelf.is_over, 2 * PATIENCE, "everything has ended")
     nothing_was_counted(crew, shelf, witness, jobs, boss)
     assert boss.children() == children, "the children are still the same"
 
 
-def test_a_write_lock_held_by_somebody_else(crew: Crew, shelf: Shelf, witness: Witness) -> None:
+def test_a_write_lock_held_by_somebody_else(crew: Crew, shelf: Shelf, witness: Witness, pace: Pace) -> None:
     """A stall, not a partition: handlers go on, nothing new starts, nobody is declared lost."""
     boss = crew.started(shelf, "--threads", "4", "--concurrency", "5", processes=2)
     children = boss.children()
-    long = [tasks.doze.enqueue(3 * LEASE + 3.0).id, tasks.nap.enqueue(3 * LEASE + 3.0).id]
+    long = [
+        tasks.doze.enqueue(3 * pace.lease + pace(3.0)).id,
+        tasks.nap.enqueue(3 * pace.lease + pace(3.0)).id,
+    ]
     jobs = [*long, *load(100)]
     until(lambda: len(witness.words("end")) > 50, PATIENCE, "the load is on")
 
     with goes_on(witness, "3 leases of a lock"), locked(shelf.url):
-        spend(3 * LEASE)
-    until(shelf.is_over, 60.0, "everything has ended")
+        spend(3 * pace.lease)
+    until(shelf.is_over, 2 * PATIENCE, "everything has ended")
     nothing_was_counted(crew, shelf, witness, jobs, boss)
     assert boss.children() == children, "the children are still the same"
     assert all(len(witness.starts(job_id)) == 1 for job_id in jobs)

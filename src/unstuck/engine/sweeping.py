@@ -103,7 +103,7 @@ class Sweeping:
         include_missing = self._env.now() - self._missing_at > self._settings.lease
         if include_missing:
             self._missing_at = self._env.now()
-        while True:
+        while survey.has_orphans or include_missing:
             orphans = await self._do(self._store.orphans(SWEEP_MAX, include_missing))
             is_whole = len(orphans) < SWEEP_MAX  # where the answer is cut, nobody can be said to be alone
             suspects = Counter(job_worker(worker) for job, worker in orphans if job.is_suspect)
@@ -115,7 +115,8 @@ class Sweeping:
             settled = await self._settle(verdicts)
             self.recovered += settled
             if is_whole or not settled:
-                return ()
+                break
+        return ()
 
     def _is_ours_to_rescue(self, worker: Worker | None, living: set[UUID], now_us: int) -> bool:
         if (
@@ -139,13 +140,14 @@ class Sweeping:
         return rescuing.lost(job, verdict_id, worker.id, worker.reason or LAPSED, alone=is_only_suspect)
 
     async def _expire(self, survey: Survey) -> Sequence[Finding]:
-        while True:
+        while survey.has_expired:
             jobs = await self._do(self._store.expired(SWEEP_MAX))
             settled = await self._settle(
                 [judging.ended_by_request(job, self._env.new_id(), Reason.EXPIRED) for job in jobs]
             )
             if len(jobs) < SWEEP_MAX or not settled:
-                return ()
+                break
+        return ()
 
     async def _find_handlers(self, survey: Survey) -> list[Finding]:
         """Park what nobody can run, wake what somebody now can; answers the tasks that nobody knows."""
@@ -160,7 +162,10 @@ class Sweeping:
                     unknown[job.task] = None
                     parked.append((job, Reason.NO_HANDLER, no_handler_delay_us(0)))
         woken: list[Job] = []
-        for job, is_known in await self._do(self._store.waiting_unhandled(SWEEP_MAX)):
+        waiting: list[tuple[Job, bool]] = []
+        if survey.has_unhandled:
+            waiting = await self._do(self._store.waiting_unhandled(SWEEP_MAX))
+        for job, is_known in waiting:
             if is_known:
                 woken.append(job)
             else:

@@ -83,6 +83,9 @@ class Survey:
     """What the sweep reads to find what should be on notice; bounded, never a scan of a backlog."""
 
     now_us: int
+    has_orphans: bool
+    has_expired: bool
+    has_unhandled: bool
     heads: Sequence[QueueHead]
     workers: Sequence[Worker]
     known_tasks: frozenset[str]

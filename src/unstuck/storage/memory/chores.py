@@ -14,7 +14,7 @@ from unstuck.model.moments import moment
 from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Event, Reason, State, sources_of, target_of
 from unstuck.storage.memory.tables import MemoryTables, by_id, in_line, is_expired, is_ready, sooner
-from unstuck.storage.memory.workers import as_read
+from unstuck.storage.memory.workers import as_read, orphans
 from unstuck.storage.protocol import QueueHead, Survey
 
 FRONT = 100
@@ -60,6 +60,9 @@ def survey(tables: MemoryTables) -> Survey:
             fronts.setdefault(job.queue, []).append(job)
     return Survey(
         now_us=now_us,
+        has_orphans=bool(orphans(tables, 1, include_missing=False)),
+        has_expired=bool(expired(tables, 1)),
+        has_unhandled=bool(waiting_unhandled(tables, 1)),
         heads=[
             QueueHead(
                 queue=queue,

@@ -328,6 +328,23 @@ SELECT {part claimed}, j.worker_id FROM {jobs} AS j
 WHERE j.worker_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = j.worker_id)
 LIMIT :limit
 
+-- name: signs
+-- The store's now, and whether there is anything to rescue, to expire or to find a handler for.
+SELECT
+    {now_us},
+    EXISTS (
+        SELECT 1 FROM {jobs} AS j
+        WHERE j.worker_id IS NOT NULL
+            AND j.worker_id {among} SELECT w.id FROM {workers} AS w WHERE w.ended_at IS NOT NULL {/among}
+    ),
+    EXISTS (
+        SELECT 1 FROM {jobs} AS j
+        WHERE j.wake_at <= {now} AND j.expires_at <= {now} AND j.state {one of :sources text}
+    ),
+    EXISTS (
+        SELECT 1 FROM {jobs} AS j WHERE j.wake_at <= {now} AND j.state = :unhandled AND j.reason = :reason
+    )
+
 -- name: ready_queues
 -- The queues that have ready jobs, hopping through the claim's index from name to name.
 WITH RECURSIVE names (queue) AS (

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 from unstuck.model.job import Job
 from unstuck.model.notice import Finding, Notice
-from unstuck.model.states import Reason, State
+from unstuck.model.states import Event, Reason, State, sources_of
 from unstuck.storage.plan import Mode, Requests, Rows, Statement, planned
 from unstuck.storage.protocol import QueueHead, Survey
 from unstuck.storage.sql import rows
 from unstuck.storage.sql.library import block
-from unstuck.storage.sql.workers import CLOCK, WORKERS
+from unstuck.storage.sql.workers import WORKERS
 
+SIGNS = block("signs")
 READY_QUEUES = block("ready_queues")
 HEAD = block("head")
 KNOWN_TASKS = block("known_tasks")
@@ -35,7 +36,15 @@ FRONT = 500
 @planned(Mode.READ)
 def survey() -> Requests[Survey]:
     """What the sweep needs to see."""
-    now: Rows = yield Statement(CLOCK)
+    signs: Rows = yield Statement(
+        SIGNS,
+        {
+            "sources": [state.value for state in sources_of(Event.EXPIRE)],
+            "unhandled": State.WAITING.value,
+            "reason": Reason.NO_HANDLER.value,
+        },
+    )
+    ((now_us, has_orphans, has_expired, has_unhandled),) = signs
     queues: Rows = yield Statement(READY_QUEUES)
     heads: list[QueueHead] = []
     for queue, is_paused in queues:
@@ -47,7 +56,10 @@ def survey() -> Requests[Survey]:
     known: Rows = yield Statement(KNOWN_TASKS)
     standing: Rows = yield Statement(NOTICES)
     return Survey(
-        now_us=int(now[0][0]),
+        now_us=int(now_us),
+        has_orphans=bool(has_orphans),
+        has_expired=bool(has_expired),
+        has_unhandled=bool(has_unhandled),
         heads=heads,
         workers=[rows.worker(row) for row in workers],
         known_tasks=frozenset(row[0] for row in known),
