@@ -7,6 +7,7 @@ if [ ! -w /dev/shm ] || [ "${free:-0}" -lt 4000000 ]; then
     exec "$@"
 fi
 place=$(mktemp -d /dev/shm/unstuck-XXXXXX) || exit
+chmod 711 "$place"  # a server that root starts runs as somebody else
 trap 'rm -rf "$place"' EXIT
 trap 'exit 130' INT TERM
 TMPDIR=$place "$@"

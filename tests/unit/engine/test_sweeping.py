@@ -128,6 +128,7 @@ def test_a_step_that_fails_is_on_notice_and_the_others_go_on(monkeypatch: pytest
     clock = Clock()
     keeper = MemoryKeeper(MemoryTables(clock))
     job_id = uuid4()
+    orphan(keeper)
     new = NewJob(id=job_id, queue="default", task="t", args="{}", expires_in_us=1_000_000)
     keeper.run(keeper.store.insert([new]))
     clock.us += 2_000_000
@@ -154,3 +155,13 @@ def test_an_ending_that_a_worker_cannot_store_is_on_notice() -> None:
     keeper.run(keeper.store.renew([worker], SETTINGS.lease_us, {worker: '{"unsettled": 60.0}'}))
     swept(keeper)
     assert [notice.kind for notice in keeper.run(keeper.store.notices())] == [Kind.UNSETTLED]
+
+
+def orphan(keeper: MemoryKeeper) -> None:
+    """A job that a worker claimed before its row ended."""
+    store, worker_id = keeper.store, uuid4()
+    keeper.run(store.insert([NewJob(id=uuid4(), queue="default", task="t", args="{}")]))
+    row = NewWorker(worker_id, "child", None, "here", 1, SETTINGS.lease_us, ("default",), ("t",))
+    keeper.run(store.register(row))
+    assert keeper.run(store.claim(worker_id, "default", ["t"], 1))
+    keeper.run(store.end_worker(worker_id, "lost"))
