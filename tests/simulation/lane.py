@@ -123,18 +123,36 @@ class Server:
             wire.sever()
             kind = OutcomeUnknown if is_write else StoreUnavailable
             return self._answer(future, kind("the connection was lost"))
-        if wire.is_broken and self.is_sql:
+        if self.is_deaf_to(wire):
             return None
         if fate is Fate.CONFLICT:
             wire.undo()
             return self._answer(future, StoreConflict("deadlock detected"))
-        value: Any
+        return self._apply(wire, words, act, is_write, fate, back, future, sent)
+
+    def is_deaf_to(self, wire: Wire) -> bool:
+        """Whether what still arrives over this wire is not heard any more."""
+        return wire.is_broken and self.is_sql
+
+    def _apply(
+        self,
+        wire: Wire,
+        words: str,
+        act: Callable[[], Any],
+        is_write: bool,
+        fate: Fate,
+        back: float,
+        future: asyncio.Future[Any],
+        sent: float,
+    ) -> None:
+        now, value = self.loop.now, None
         try:
             value = act()
         except StoreConflict as error:
             if self.is_sql:
                 self._held_up(wire.process)
                 if now - sent < BUSY_PATIENCE:
+                    again = (wire, words, act, is_write, fate, back, future, sent)
                     self.loop.after(BUSY_PAUSE + back, self._arrive, *again)
                     return None
             value = error
@@ -155,6 +173,10 @@ class Server:
     def _answer(self, future: asyncio.Future[Any], value: Any) -> None:
         if not future.done():
             future.set_result(value)
+
+    def wire(self, process: Process) -> Wire:
+        """One more connection for this process."""
+        return Wire(self, process)
 
     def is_inside(self, process: Process) -> bool:
         """Whether this process is in the middle of a transaction."""
@@ -277,7 +299,7 @@ class SimulatedLane:
     async def _run(self, plan: Plan[R]) -> R:
         wire = self._wire
         if wire is None or wire.is_broken:
-            wire = self._wire = Wire(self._server, self._process)
+            wire = self._wire = self._server.wire(self._process)
         wire.name = plan.name
         try:
             return await run_async(wire, plan, self._dice.uniform)

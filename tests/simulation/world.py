@@ -120,28 +120,47 @@ class World:
         self._step_us = 0
         self._events: list[tuple[float, str, UUID | None, str]] = []
         self._names: dict[UUID, str] = {}
-        self.weather = Weather(seed, scenario.without, LEASE)
-        burst = self._chance.choice([0, 0, 0, 0, 0, 60])
-        self.workload = Workload.draw(seed, scenario.jobs, burst, self.weather.over_at, scenario.skipped)
+        self.weather = self.make_weather()
+        self.workload = self.make_workload()
         for job_id, number in self.workload.numbers.items():
             self._names[job_id] = f"job {number}"
         self.auditor = Auditor(self)
-        self.ground: Ground = open_ground(scenario.world, self.now_us)
+        self.ground = self.make_ground()
         self.server_store: Store = self.ground.store
-        self.server = Server(
-            self.loop,
-            self.weather,
-            self.ground.connect,
-            self._saw,
-            self.troubled,
-            self.tell,
-            is_sql=self.ground.is_sql,
-        )
+        self.server = self.make_server()
         self._workers: dict[str, Process] = {}
         self._lives: dict[str, int] = {}
         self._ears: dict[Process, SimulatedEar] = {}
         self._solos: dict[Process, Solo] = {}
         self._only_first_knows = self._chance.random() < 0.3
+
+    # What it is made of
+
+    def make_weather(self) -> Weather:
+        """What will go wrong."""
+        return Weather(self.scenario.seed, self.scenario.without, LEASE)
+
+    def make_workload(self) -> Workload:
+        """What there is to do."""
+        scenario, burst = self.scenario, self._chance.choice([0, 0, 0, 0, 0, 60])
+        return Workload.draw(scenario.seed, scenario.jobs, burst, self.weather.over_at, scenario.skipped)
+
+    def make_ground(self) -> Ground:
+        """What the world stands on."""
+        return open_ground(self.scenario.world, self.now_us)
+
+    def make_server(self) -> Server:
+        """The store behind the wires."""
+        ground = self.ground
+        return Server(
+            self.loop,
+            self.weather,
+            ground.connect,
+            self._saw,
+            self.troubled,
+            self.tell,
+            is_sql=ground.is_sql,
+        )
 
     # The store's clock
 
