@@ -8,13 +8,25 @@ from pathlib import Path
 from tests.cli.conftest import Bench, Shell
 from unstuck import __version__
 from unstuck.model.states import Reason, State
+from unstuck.storage.migrating import read_rungs
 from unstuck.storage.opening import open_keeper
 
 
 def test_version_and_help_need_nothing(shell: Shell) -> None:
     assert shell("--version").out.strip() == f"unstuck {__version__}"
     out = shell("--help").out
-    for name in ("demo", "worker", "dev", "enqueue", "jobs", "queues", "workers", "doctor", "migrate"):
+    for name in (
+        "demo",
+        "worker",
+        "dev",
+        "enqueue",
+        "jobs",
+        "queues",
+        "workers",
+        "doctor",
+        "audit",
+        "migrate",
+    ):
         assert f"\n  {name} " in out
 
 
@@ -142,7 +154,7 @@ def test_migrate_makes_a_store_once(shell: Shell, url: str, tmp_path: Path) -> N
     assert not (tmp_path / "jobs.db").exists()
     assert shell("--url", url, "migrate", "status", "--json").json["is_current"] is False
     first = shell("--url", url, "migrate", "apply", "--json").json
-    assert [step["number"] for step in first["applied"]] == [1]
+    assert [step["number"] for step in first["applied"]] == [rung.number for rung in read_rungs("sqlite")]
     assert shell("--url", url, "migrate", "apply", "--json").json["applied"] == []
     status = shell("--url", url, "migrate", "status", "--json")
     assert (status.code, status.json["state"]) == (0, "current")

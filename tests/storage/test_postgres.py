@@ -26,6 +26,7 @@ from unstuck.model.job import NewJob
 from unstuck.model.states import Reason
 from unstuck.model.worker import NewWorker
 from unstuck.rules import judging
+from unstuck.storage.migrating import read_rungs
 from unstuck.storage.opening import open_keeper
 from unstuck.storage.plan import Mode, Plan, Requests, Script, Statement
 from unstuck.storage.postgres.connection import Address
@@ -137,13 +138,16 @@ def test_the_schema_is_applied_once_by_many_at_once(postgres_url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(applied) == [0, 0, 0, 1]
+    assert sum(applied) == len(read_rungs("postgres"))
 
 
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        ("INSERT INTO unstuck_migrations VALUES (2, 'later', 'x', statement_timestamp())", "upgrade unstuck"),
+        (
+            "INSERT INTO unstuck_migrations VALUES (99, 'later', 'x', statement_timestamp())",
+            "upgrade unstuck",
+        ),
         ("DROP TABLE unstuck_notices", "unstuck_notices is missing"),
         ("DELETE FROM unstuck_migrations", "no record"),
     ],

@@ -23,6 +23,7 @@ from unstuck.model.errors import (
 )
 from unstuck.model.ids import uuid7
 from unstuck.model.job import NewJob
+from unstuck.storage.migrating import Rung, read_rungs
 from unstuck.storage.opening import open_keeper, sqlite_path
 from unstuck.storage.plan import Mode, Plan, Requests, Script
 from unstuck.storage.protocol import Filter
@@ -139,7 +140,7 @@ def test_a_file_with_tables_of_others_is_not_touched(path: Path, keeper: SqliteK
     with pytest.raises(SchemaMismatch, match="no tables of unstuck yet: run `unstuck migrate apply`"):
         count(keeper)
     assert path.read_bytes() == before
-    assert [rung.name for rung in keeper.migrator.apply()] == ["first"]
+    assert [rung.name for rung in keeper.migrator.apply()] == [rung.name for rung in read_rungs("sqlite")]
     assert count(keeper) == 0
 
 
@@ -170,11 +171,12 @@ def test_many_processes_may_create_one_file_at_once(path: Path) -> None:
 def test_a_newer_schema_is_said(path: Path, keeper: SqliteKeeper) -> None:
     add(keeper)
     with sqlite3.connect(path) as other:
-        other.execute("INSERT INTO unstuck_migrations VALUES (2, 'later', 'x', 0)")
+        other.execute("INSERT INTO unstuck_migrations VALUES (99, 'later', 'x', 0)")
     other.close()
     newer = SqliteKeeper(path)
+    known = len(read_rungs("sqlite"))
     with pytest.raises(
-        SchemaMismatch, match="at step 2 and this version of unstuck knows 1: upgrade unstuck"
+        SchemaMismatch, match=f"at step 99 and this version of unstuck knows {known}: upgrade unstuck"
     ):
         count(newer)
     with pytest.raises(SchemaMismatch, match="upgrade"):
@@ -188,7 +190,7 @@ def test_a_newer_schema_is_said(path: Path, keeper: SqliteKeeper) -> None:
         "DELETE FROM unstuck_migrations",
         "DROP TABLE unstuck_migrations",
         "UPDATE unstuck_migrations SET checksum = 'other'",
-        "UPDATE unstuck_migrations SET number = 0",
+        "UPDATE unstuck_migrations SET number = 0 WHERE number = 1",
     ],
 )
 def test_a_half_schema_is_never_taken_for_a_whole_one(path: Path, keeper: SqliteKeeper, damage: str) -> None:
@@ -204,13 +206,11 @@ def test_a_half_schema_is_never_taken_for_a_whole_one(path: Path, keeper: Sqlite
 
 
 def test_a_step_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unstuck.storage import migrating
-
-    (first,) = migrating.read_rungs("sqlite")
-    broken = migrating.Rung(2, "broken", "CREATE TABLE half_done (x);\nCREATE TABLE {jobs} (x);\n", "c")
+    steps = read_rungs("sqlite")
+    broken = Rung(len(steps) + 1, "broken", "CREATE TABLE half_done (x);\nCREATE TABLE {jobs} (x);\n", "c")
     keeper = SqliteKeeper(path)
     add(keeper)
-    monkeypatch.setattr(keeper.migrator, "_rungs", (first, broken))
+    monkeypatch.setattr(keeper.migrator, "_rungs", (*steps, broken))
     assert keeper.migrator.status().state == "behind"
     assert "BEGIN;" in keeper.migrator.sql()
     with pytest.raises(sqlite3.OperationalError):

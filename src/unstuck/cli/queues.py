@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from unstuck.cli.audit import whoami
 from unstuck.cli.changing import end_jobs
 from unstuck.cli.choosing import Choice
 from unstuck.cli.jobs_changing import change
@@ -38,10 +39,15 @@ def list_(place: Place, as_json: bool) -> None:
         print_json({"queues": [_record(queue) for queue in found]})
         return
     rows = [
-        (queue.name, *(queue.counts.get(state, 0) for state in State), moment(queue.paused_at) or "no")
+        (
+            queue.name,
+            *(queue.counts.get(state, 0) for state in State),
+            moment(queue.paused_at) or "no",
+            queue.paused_by,
+        )
         for queue in found
     ]
-    print_table(("queue", *State, "paused since"), rows, "no queue has been used yet")
+    print_table(("queue", *State, "paused since", "by"), rows, "no queue has been used yet")
 
 
 @queues.command()
@@ -82,7 +88,7 @@ def _set(place: Place, names: tuple[str, ...], paused: bool, as_json: bool) -> N
     known = {queue.name for queue in place.run(store.queues())}
     for name in names:
         check_name("queue", name)
-    done = [place.run(store.set_queue(name, paused=paused)) for name in names]
+    done = [place.run(store.set_queue(name, paused=paused, actor=whoami())) for name in names]
     if not paused:
         place.keeper().hint(names)
     for name in names:

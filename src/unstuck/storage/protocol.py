@@ -12,18 +12,21 @@ everything of the operation or nothing of it; of `settle`, everything or nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+from unstuck.model.audit import AuditEntry, Repair
 from unstuck.model.job import Attempt, ClaimedJob, Inserted, Job, LogLine, NewJob
 from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Reason, State
 from unstuck.model.verdict import Settled, Verdict
 from unstuck.model.worker import NewWorker, Worker
 from unstuck.storage.plan import Plan
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class QueueInfo:
     step_us: int
     paused_at: datetime | None
     counts: Mapping[State, int] = field(default_factory=dict[State, int])
+    paused_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,12 +309,21 @@ class Store(Protocol):
         ...
 
     def set_queue(
-        self, name: str, *, paused: bool | None = None, step_us: int | None = None
+        self, name: str, *, paused: bool | None = None, step_us: int | None = None, actor: str | None = None
     ) -> Plan[QueueInfo]:
-        """Create the queue's row where needed and change what is not None.
+        """Create the queue's row where needed and change what is not None; who paused it first is kept.
 
         No claim that begins after the commit of a pause takes anything from the queue.
         """
+        ...
+
+    def audited(self, plan: Plan[R], repairs: Callable[[R], Sequence[Repair]]) -> Plan[R]:
+        """The plan of another promise of this store, wholly in one transaction, and in the same one the
+        entries that `repairs` makes of its answer."""
+        ...
+
+    def audit(self, limit: int) -> Plan[list[AuditEntry]]:
+        """The newest entries of the audit, newest first."""
         ...
 
     # Reading

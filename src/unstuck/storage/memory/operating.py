@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 from uuid import UUID
 
+from unstuck.model.audit import AuditEntry, Repair
 from unstuck.model.job import PRIORITY_STEP_US
 from unstuck.model.moments import moment
 from unstuck.model.states import FINAL, Event, State, target_of
 from unstuck.storage.memory.reading import queue_info
 from unstuck.storage.memory.tables import MemoryTables
 from unstuck.storage.protocol import QueueInfo
+
+R = TypeVar("R")
 
 
 def ask_cancel(tables: MemoryTables, ids: Sequence[UUID]) -> int:
@@ -81,12 +85,27 @@ def set_priority(tables: MemoryTables, jobs: Sequence[tuple[UUID, int]]) -> int:
     return changed
 
 
-def set_queue(tables: MemoryTables, name: str, paused: bool | None, step_us: int | None) -> QueueInfo:
+def set_queue(
+    tables: MemoryTables, name: str, paused: bool | None, step_us: int | None, actor: str | None
+) -> QueueInfo:
     """Create the queue's row where needed and change what is given; the first pause is kept."""
     row = tables.queues.get(name) or QueueInfo(name, PRIORITY_STEP_US, None)
     if paused is not None:
-        row = replace(row, paused_at=(row.paused_at or moment(tables.clock())) if paused else None)
+        since, who = (
+            (row.paused_at, row.paused_by) if row.paused_at is not None else (moment(tables.clock()), actor)
+        )
+        row = replace(row, paused_at=since if paused else None, paused_by=who if paused else None)
     if step_us is not None:
         row = replace(row, step_us=step_us)
     tables.queues[name] = row
     return queue_info(tables, name)
+
+
+def audited(tables: MemoryTables, answer: R, repairs: Callable[[R], Sequence[Repair]]) -> R:
+    """Write down what an operation did, in its own step."""
+    now = moment(tables.clock())
+    for one in repairs(answer):
+        tables.audit[one.id] = AuditEntry(
+            one.id, now, one.actor, one.action, one.kind, one.subject, one.cause, one.sentence
+        )
+    return answer

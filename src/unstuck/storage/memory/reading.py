@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from unstuck.model.audit import AuditEntry
 from unstuck.model.job import PRIORITY_STEP_US, Attempt, Job, LogLine
 from unstuck.model.states import State
 from unstuck.storage.memory.tables import MemoryTables, by_id
@@ -49,7 +50,13 @@ def queue_info(tables: MemoryTables, name: str) -> QueueInfo:
         PRIORITY_STEP_US if row is None else row.step_us,
         None if row is None else row.paused_at,
         dict(counts),
+        None if row is None else row.paused_by,
     )
+
+
+def audit(tables: MemoryTables, limit: int) -> list[AuditEntry]:
+    """The newest repairs, newest first."""
+    return sorted(tables.audit.values(), key=lambda entry: (entry.at, entry.id), reverse=True)[:limit]
 
 
 def meta(tables: MemoryTables) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
+from unstuck.model.audit import AuditEntry, Repair
 from unstuck.model.job import Attempt, ClaimedJob, Inserted, Job, LogLine, NewJob
 from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Reason, State
@@ -38,6 +39,18 @@ def _read(name: str, apply: Callable[[MemoryTables], R]) -> Plan[R]:
 
 def _write(name: str, apply: Callable[[MemoryTables], R]) -> Plan[R]:
     return _plan(name, Mode.WRITE, apply)
+
+
+def _applied(plan: Plan[R], tables: MemoryTables) -> R:
+    """The answer of a plan of this keeper, applied inside the step of another."""
+    walk = plan.start()
+    try:
+        request = next(walk)
+        while True:
+            assert isinstance(request, Step)
+            request = walk.send(request.apply(tables))
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
 
 
 class MemoryStore:
@@ -139,9 +152,17 @@ class MemoryStore:
         return _write("set_priority", lambda tables: operating.set_priority(tables, jobs))
 
     def set_queue(
-        self, name: str, *, paused: bool | None = None, step_us: int | None = None
+        self, name: str, *, paused: bool | None = None, step_us: int | None = None, actor: str | None = None
     ) -> Plan[QueueInfo]:
-        return _write("set_queue", lambda tables: operating.set_queue(tables, name, paused, step_us))
+        return _write("set_queue", lambda tables: operating.set_queue(tables, name, paused, step_us, actor))
+
+    def audited(self, plan: Plan[R], repairs: Callable[[R], Sequence[Repair]]) -> Plan[R]:
+        return _write(
+            f"audited_{plan.name}", lambda tables: operating.audited(tables, _applied(plan, tables), repairs)
+        )
+
+    def audit(self, limit: int) -> Plan[list[AuditEntry]]:
+        return _read("audit", lambda tables: reading.audit(tables, limit))
 
     def get(self, job_id: UUID) -> Plan[Job | None]:
         return _read("get", lambda tables: tables.jobs.get(job_id))

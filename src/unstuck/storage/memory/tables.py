@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from unstuck.model.audit import AuditEntry
 from unstuck.model.job import PRIORITY_STEP_US, Attempt, ClaimedJob, Job, LogLine
 from unstuck.model.notice import Kind, Notice
 from unstuck.model.states import State
@@ -41,6 +42,7 @@ class MemoryTables:
         self.worker_tasks: dict[UUID, tuple[str, ...]] = {}
         self.queues: dict[str, QueueInfo] = {}
         self.notices: dict[tuple[Kind, str], Notice] = {}
+        self.audit: dict[UUID, AuditEntry] = {}
 
     @contextmanager
     def one_step(self) -> Generator[None, None, None]:
@@ -89,6 +91,7 @@ class MemoryTables:
             self.worker_tasks,
             self.queues,
             self.notices,
+            self.audit,
         ]
 
 

@@ -500,11 +500,27 @@ FROM {rows v: job_id uuid, priority smallint}
 WHERE j.id = v.job_id AND j.state {one of :sources text}
 RETURNING id
 
+-- name: write_audit
+-- What was repaired, in the transaction of the repair.
+INSERT INTO {audit} (id, at, actor, action, kind, subject, cause, sentence)
+SELECT v.entry_id, {now}, v.actor, v.action, v.kind, v.subject, v.cause, v.sentence
+FROM {rows v: entry_id uuid, actor text, action text, kind text, subject text, cause text, sentence text}
+
+-- name: audit
+-- The newest repairs, newest first.
+SELECT a.id, {micros a.at}, a.actor, a.action, a.kind, a.subject, a.cause, a.sentence
+FROM {audit} AS a
+ORDER BY a.at DESC, a.id DESC
+LIMIT :limit
+
 -- name: set_queue
 -- Create a queue's row or change what is not null in it; the first moment of a pause is kept.
-INSERT INTO {queues} AS q (name, step_us, paused_at)
+INSERT INTO {queues} AS q (name, step_us, paused_at, paused_by)
 VALUES (
-    :queue, COALESCE(CAST(:step_us AS bigint), {default.step_us}), CASE WHEN {true :paused} THEN {now} END
+    :queue,
+    COALESCE(CAST(:step_us AS bigint), {default.step_us}),
+    CASE WHEN {true :paused} THEN {now} END,
+    CASE WHEN {true :paused} THEN CAST(:actor AS text) END
 )
 ON CONFLICT (name) DO UPDATE SET
     step_us = CASE WHEN {null :step_us bigint} THEN q.step_us ELSE excluded.step_us END,
@@ -512,6 +528,10 @@ ON CONFLICT (name) DO UPDATE SET
         WHEN {null :paused boolean} THEN q.paused_at
         WHEN excluded.paused_at IS NULL THEN NULL
         ELSE COALESCE(q.paused_at, excluded.paused_at)
+    END,
+    paused_by = CASE
+        WHEN {null :paused boolean} OR (q.paused_at IS NOT NULL AND excluded.paused_at IS NOT NULL) THEN q.paused_by
+        ELSE excluded.paused_by
     END
 
 -- name: get
@@ -559,7 +579,7 @@ ORDER BY l.fence, l.number
 
 -- name: queue_rows
 -- The queues that have a row.
-SELECT q.name, q.step_us, {micros q.paused_at} FROM {queues} AS q
+SELECT q.name, q.step_us, {micros q.paused_at}, q.paused_by FROM {queues} AS q
 
 -- name: meta
 -- The store's own facts.

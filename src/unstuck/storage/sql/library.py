@@ -36,6 +36,7 @@ TABLES = (
     "worker_tasks",
     "queues",
     "notices",
+    "audit",
     "meta",
     "migrations",
 )

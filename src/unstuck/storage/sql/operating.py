@@ -62,9 +62,11 @@ def set_priority(jobs: Sequence[tuple[UUID, int]]) -> Requests[int]:
 
 
 @planned(Mode.WRITE)
-def set_queue(name: str, *, paused: bool | None = None, step_us: int | None = None) -> Requests[QueueInfo]:
+def set_queue(
+    name: str, *, paused: bool | None = None, step_us: int | None = None, actor: str | None = None
+) -> Requests[QueueInfo]:
     """Create the queue's row where needed and change what is given."""
-    yield Statement(SET_QUEUE, {"queue": name, "paused": paused, "step_us": step_us})
+    yield Statement(SET_QUEUE, {"queue": name, "paused": paused, "step_us": step_us, "actor": actor})
     raise ContinueWith(queue_info(name))
 
 

@@ -106,12 +106,12 @@ def _queues(only: str | None) -> Requests[list[QueueInfo]]:
     counts: dict[str, dict[State, int]] = {}
     for queue, state, count in counted:
         counts.setdefault(queue, {})[State(state)] = count
-    said = {name: (step_us, paused_at) for name, step_us, paused_at in settings}
+    said = {name: rest for name, *rest in settings}
     names = {*said, *counts} if only is None else {only}
     return [
-        QueueInfo(name, step_us, rows.moment(paused_at), counts.get(name, {}))
+        QueueInfo(name, step_us, rows.moment(paused_at), counts.get(name, {}), paused_by)
         for name in sorted(names)
-        for step_us, paused_at in [said.get(name, (PRIORITY_STEP_US, None))]
+        for step_us, paused_at, paused_by in [said.get(name, (PRIORITY_STEP_US, None, None))]
     ]
 
 

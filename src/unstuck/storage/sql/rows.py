@@ -20,6 +20,7 @@ from uuid import UUID
 
 import msgspec
 
+from unstuck.model.audit import AuditEntry
 from unstuck.model.job import (
     DEFAULT_POLICY,
     Attempt,
@@ -292,6 +293,11 @@ def log_line(row: Row) -> LogLine:
 def notice(row: Row) -> Notice:
     """A row of block `notices`."""
     return Notice(Kind(row[0]), row[1], row[2], known_moment(row[3]), known_moment(row[4]))
+
+
+def audit_entry(row: Row) -> AuditEntry:
+    """A row of block `audit`."""
+    return AuditEntry(uuid(row[0]), known_moment(row[1]), *row[2:])
 
 
 def _document(text: str) -> Mapping[str, Any]:

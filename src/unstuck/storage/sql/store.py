@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unstuck.storage.plan import Mode, Plan, Requests, Rows, Statement, planned
-from unstuck.storage.sql import chores, jobs, operating, reading, settling, surveying
+from unstuck.storage.sql import auditing, chores, jobs, operating, reading, settling, surveying
 from unstuck.storage.sql import workers as owners
 from unstuck.storage.sql.library import TABLES, block
 
@@ -55,6 +55,8 @@ class SqlStore:
     forget = staticmethod(operating.forget)
     set_priority = staticmethod(operating.set_priority)
     set_queue = staticmethod(operating.set_queue)
+    audited = staticmethod(auditing.audited)
+    audit = staticmethod(auditing.audit)
 
     get = staticmethod(reading.get)
     find = staticmethod(reading.find)
