@@ -15,6 +15,7 @@ SEEDS =
 JOBS =
 SEED =
 WORLD =
+ONLY =
 
 PYTEST = $(BIN)/python -m pytest
 # Timing never beside processor-bound work: the first group runs in parallel, the second alone.
@@ -23,7 +24,7 @@ SECOND_GROUP = --durations=15 -m "(processes or timing) and not waits"
 # Frozen and stopped processes are waited for, a lease or three at a time: two such tests take nothing from each other.
 WAITING_GROUP = -n 2 --dist worksteal -m waits
 
-.PHONY: help demo test lint format types layers unit conformance simulate processes docs-check clean
+.PHONY: help demo test lint format types layers unit conformance simulate mutants processes docs-check clean
 
 help:
 	@echo "make demo         the main job on real files; FOLDER=… takes others, URL=postgresql://… another store"
@@ -34,6 +35,7 @@ help:
 	@echo "make unit         tests of the pure parts"
 	@echo "make conformance  one suite over memory, SQLite and PostgreSQL"
 	@echo "make simulate     simulated worlds; SEEDS=500, or SEED=17 to repeat one; WORLD=memory|sqlite|postgres"
+	@echo "make mutants      bugs planted one at a time in a copy, and who catches them; ONLY=part-of-a-name for some; no part of make test"
 	@echo "make processes    real processes, real signals, and timing; run alone; JOBS=20000 for the full number"
 	@echo "make docs-check   links, and the file names in ARCHITECTURE.md"
 	@echo "make clean        remove .venv, caches and builds"
@@ -105,6 +107,9 @@ conformance: $(VENV)/.dev
 
 simulate: $(VENV)/.dev
 	UNSTUCK_SEEDS="$(SEEDS)" UNSTUCK_SEED="$(SEED)" UNSTUCK_WORLD="$(WORLD)" $(PYTEST) tests/simulation -n $(WORKERS)
+
+mutants: $(VENV)/.dev
+	ONLY="$(ONLY)" WORKERS="$(WORKERS)" $(BIN)/python -m tests.mutants
 
 processes: $(VENV)/.dev
 	UNSTUCK_JOBS="$(JOBS)" $(PYTEST) $(SECOND_GROUP)

@@ -116,6 +116,19 @@ def test_blocking_owners(
     owner.close()
 
 
+def test_a_delay_counts_from_the_enqueue_and_not_from_the_beginning_of_the_transaction(
+    app: App, task: TheTask, postgres_url: str
+) -> None:
+    """In a transaction that is an hour old a job would be due at once, and its line an hour too far in front."""
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(EFFECT)
+        task.using(tx=connection, delay="1h").enqueue(7)
+        row = connection.execute(
+            "SELECT created_at > now(), wake_at - interval '1 hour' > now() FROM unstuck_jobs"
+        ).fetchone()
+    assert row == (True, True)
+
+
 class Async(NamedTuple):
     """One way to hold an async transaction; leaving its context commits or rolls back."""
 

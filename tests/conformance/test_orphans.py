@@ -67,3 +67,13 @@ def test_an_orphan_that_its_worker_ended_meanwhile_is_not_rescued(trial: Trial) 
     assert trial.end(judging.succeeded(job, new_id(), worker, "1")) is Answer.ACCEPTED
     assert trial.end(rescuing.lost(orphan, new_id(), worker, "killed")) is Answer.REFUSED
     assert trial.row(job.id).state is State.SUCCEEDED
+
+
+def test_a_job_runs_for_any_time_under_a_worker_that_lives(trial: Trial) -> None:
+    worker = trial.add_worker()
+    trial.start(worker)
+    for _ in range(12):
+        trial.elapse(LEASE - SECOND)
+        assert trial.renew([worker], LEASE).alive == {worker}
+    assert trial.orphans(10, include_missing=True) == []
+    assert not trial.survey().has_orphans

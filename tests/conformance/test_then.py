@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from tests.conformance.trying import BOOM, HOUR, SECOND, Trial, new_id, new_job
+from unstuck.model.effects import Insert
 from unstuck.model.job import Policy
 from unstuck.model.states import State
 from unstuck.model.verdict import Answer
@@ -114,3 +120,16 @@ def test_an_ending_is_not_undone_for_a_follow_up_whose_id_is_taken(trial: Trial)
     assert trial.end(judging.succeeded(job, new_id(), worker, None)) is Answer.ACCEPTED
     assert trial.row(taken.id).args == "{}"
     assert trial.row(free.id).state is State.READY
+
+
+def test_an_ending_whose_follow_up_cannot_be_inserted_is_not_recorded(trial: Trial) -> None:
+    refusal = trial.ground.refusal()
+    worker = trial.add_worker()
+    job = trial.start(worker)
+    good = judging.succeeded(job, new_id(), worker, "1")
+    nowhere: Any = None
+    with pytest.raises(refusal):
+        trial.end(replace(good, effects=(Insert((new_job(), new_job(queue=nowhere))),)))
+    row = trial.row(job.id)
+    assert (row.state, row.verdict_id, row.worker_id) == (State.RUNNING, None, worker)
+    assert trial.end(good) is Answer.ACCEPTED

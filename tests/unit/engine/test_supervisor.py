@@ -12,7 +12,7 @@ import pytest
 from unstuck.engine import supervisor as engine
 from unstuck.engine.children import Child
 from unstuck.engine.env import Env
-from unstuck.engine.page import Page
+from unstuck.engine.page import Page, Phase
 from unstuck.engine.renewing import Renewing
 from unstuck.engine.supervisor import Supervisor
 from unstuck.rules.settings import Settings
@@ -152,5 +152,27 @@ def test_who_comes_back_under_a_new_identity_lives_while_it_registers() -> None:
         boss.page.lose()
         await boss._watch()
         assert boss.page is not lost
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("timeout", [None, 50.0])
+def test_a_child_that_does_not_tick_is_killed_at_its_limit_and_not_before(timeout: float | None) -> None:
+    """The limit is its longest timeout and the grace, or the stall limit where something in it has none."""
+
+    async def story() -> None:
+        watch = Watch()
+        watch.child.process = cast(Any, SimpleNamespace(pid=7))
+        await watch.pass_time(1, boss_heard=True, child_heard=True)
+        stood, settings = watch.clock.now, Settings(lease=LEASE)
+        for deadline in (stood + 10.0, 0.0 if timeout is None else stood + timeout):
+            watch.child.page.write_slot(uuid4(), 1, Phase.RUNNING, deadline)
+        limit = settings.stall_limit if timeout is None else timeout + settings.timeout_grace
+        watch.clock.now = stood + limit - 1.0
+        await watch.boss._watch()
+        assert watch.child.is_stalled and not watch.killed
+        watch.clock.now = stood + limit + 1.0
+        await watch.boss._watch()
+        assert watch.killed == ["stalled"]
 
     asyncio.run(story())

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
+from collections.abc import Sequence
+from uuid import UUID, uuid4
 
 import pytest
 
 from unstuck.engine.env import Env
 from unstuck.engine.sweeping import SWEEP_MAX, Sweeping
-from unstuck.model.job import NewJob
+from unstuck.model.job import Job, NewJob
 from unstuck.model.notice import Finding, Kind
 from unstuck.model.states import State
+from unstuck.model.verdict import Settled, Verdict
 from unstuck.model.worker import NewWorker
+from unstuck.rules import rescuing
 from unstuck.rules.settings import Settings
 from unstuck.rules.steadying import Steadiness
 from unstuck.storage.memory.keeper import MemoryKeeper
+from unstuck.storage.memory.store import MemoryStore
 from unstuck.storage.memory.tables import MemoryTables
+from unstuck.storage.plan import Plan
 
 SETTINGS = Settings()
 
@@ -165,3 +170,93 @@ def orphan(keeper: MemoryKeeper) -> None:
     keeper.run(store.register(row))
     assert keeper.run(store.claim(worker_id, "default", ["t"], 1))
     keeper.run(store.end_worker(worker_id, "lost"))
+
+
+def orphaned(
+    clock: Clock, reason: str, *, jobs: int = 1, losses: int = 0, supervisor: UUID | None = None
+) -> tuple[MemoryKeeper, UUID, list[UUID]]:
+    """A store in which a child has ended with these jobs running; answers it, the child and the jobs."""
+    keeper, child = MemoryKeeper(MemoryTables(clock)), uuid4()
+    store, lease_us = keeper.store, SETTINGS.lease_us
+    if supervisor is not None:
+        keeper.run(store.register(NewWorker(supervisor, "supervisor", None, "here", 1, lease_us)))
+    new = [NewJob(id=uuid4(), queue="default", task="t", args="{}") for _ in range(jobs)]
+    keeper.run(store.insert(new))
+    for _ in range(losses + 1):
+        child = uuid4()
+        row = NewWorker(child, "child", supervisor, "here", 2, lease_us, ("default",), ("t",))
+        keeper.run(store.register(row))
+        keeper.run(store.promote(jobs))
+        taken = keeper.run(store.claim(child, "default", ["t"], jobs))
+        assert len(taken) == jobs
+        if taken[0].losses < losses:
+            keeper.run(store.settle([rescuing.lost(job, uuid4(), child, "gone") for job in taken]))
+            clock.us += 1_000_000
+    keeper.run(store.end_worker(child, reason))
+    return keeper, child, [job.id for job in new]
+
+
+def rows(keeper: MemoryKeeper, ids: list[UUID]) -> list[Job]:
+    return [job for job_id in ids if (job := keeper.run(keeper.store.get(job_id))) is not None]
+
+
+def test_a_dead_childs_jobs_are_its_supervisors_to_settle_for_a_lease_and_then_anybodys() -> None:
+    clock, supervisor = Clock(), uuid4()
+    keeper, _, ids = orphaned(clock, "died: signal SIGKILL", supervisor=supervisor)
+    clock.us += SETTINGS.lease_us - 1_000_000
+    keeper.run(keeper.store.renew([supervisor], SETTINGS.lease_us))
+    swept(keeper)
+    assert [job.state for job in rows(keeper, ids)] == [State.RUNNING]
+    clock.us += 2_000_000
+    swept(keeper)
+    assert [(job.state, job.losses) for job in rows(keeper, ids)] == [(State.SCHEDULED, 1)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "counts"), [("stopped", (1, 0)), ("withdrawn", (1, 0)), ("lapsed", (0, 1))]
+)
+def test_what_a_worker_left_behind_counts_a_loss_unless_it_had_stopped_by_itself(
+    reason: str, counts: tuple[int, int]
+) -> None:
+    keeper, _, ids = orphaned(Clock(), reason)
+    swept(keeper)
+    assert [(job.handbacks, job.losses) for job in rows(keeper, ids)] == [counts]
+
+
+@pytest.mark.parametrize(("suspects", "counts"), [(1, [(1, 3)]), (2, [(0, 4), (0, 4)])])
+def test_a_suspect_is_convicted_by_the_loss_of_its_worker_only_if_it_was_the_only_one(
+    suspects: int, counts: list[tuple[int, int]]
+) -> None:
+    keeper, _, ids = orphaned(Clock(), "lapsed", jobs=suspects, losses=3)
+    swept(keeper)
+    assert [(job.crashes, job.losses) for job in rows(keeper, ids)] == counts
+
+
+def test_a_running_job_whose_worker_has_no_row_is_found_once_a_lease() -> None:
+    clock, boot = Clock(), Boot()
+    keeper, child, ids = orphaned(clock, "lapsed")
+    del keeper.tables.workers[child]
+    env, steadiness = Env(now=boot), Steadiness(SETTINGS.lease)
+    sweeping = Sweeping(keeper.store, keeper.lane("sweep"), SETTINGS, env, steadiness)
+    asyncio.run(sweeping.round())
+    assert [job.state for job in rows(keeper, ids)] == [State.RUNNING]
+    boot.seconds += SETTINGS.lease + 1.0
+    asyncio.run(sweeping.round())
+    assert [(job.state, job.losses) for job in rows(keeper, ids)] == [(State.SCHEDULED, 1)]
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_one_bad_row_does_not_stop_the_recovery_of_others(
+    place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, _, ids = orphaned(Clock(), "lapsed", jobs=5)
+    bad, settle = sorted(ids)[place], type(keeper.store).settle
+
+    def choosy(store: MemoryStore, verdicts: Sequence[Verdict]) -> Plan[list[Settled]]:
+        if any(verdict.job_id == bad for verdict in verdicts):
+            raise ValueError("no such verdict")
+        return settle(store, verdicts)
+
+    monkeypatch.setattr(MemoryStore, "settle", choosy)
+    swept(keeper)
+    assert {job.id for job in rows(keeper, ids) if job.state is State.RUNNING} == {bad}

@@ -1,0 +1,158 @@
+"""Planted where jobs are found, promoted and claimed: order, guards, cursors, hints, looks."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+CLAIM = "conformance/test_claim.py"
+PROMOTE = "conformance/test_promote_and_expire.py"
+
+MUTANTS = (
+    Mutant(
+        "the_ended_claim",
+        "storage/sql/common.sql",
+        "w.id = :worker_id AND w.ended_at IS NULL AND w.draining_at IS NULL AND w.lease_until > {now}",
+        "w.id = :worker_id AND w.draining_at IS NULL AND w.lease_until > {now}",
+        "A claim asks for the lease of its worker, not whether its row has ended.",
+        "Only the living claim.",
+        (f"{CLAIM}::test_a_worker_that_has_ended_takes_nothing -k sqlite",),
+    ),
+    Mutant(
+        "the_lapsed_claim",
+        "storage/memory/jobs.py",
+        "if worker.lease_until is None or worker.lease_until <= now or tables.is_paused(queue):",
+        "if tables.is_paused(queue):",
+        "A worker whose lease is over goes on claiming.",
+        "Only the living claim.",
+        ("seeds memory", f"{CLAIM} -k memory"),
+    ),
+    Mutant(
+        "pause_ignored",
+        "storage/sql/common.sql",
+        "        AND NOT EXISTS (SELECT 1 FROM {queues} AS q WHERE q.name = :queue AND q.paused_at IS NOT NULL)\n"
+        "    ORDER BY r.line, r.id\n",
+        "    ORDER BY r.line, r.id\n",
+        "A claim does not ask whether its queue is paused.",
+        "After an acknowledged pause nothing is claimed.",
+        (f"{CLAIM}::test_nothing_is_taken_from_a_paused_queue -k sqlite",),
+    ),
+    Mutant(
+        "the_expired_run",
+        "storage/sql/common.sql",
+        "        AND (r.expires_at IS NULL OR r.expires_at > {now})\n        AND EXISTS (",
+        "        AND EXISTS (",
+        "A claim takes jobs whose expiry has passed.",
+        "The expired do not start.",
+        (f"{CLAIM}::test_a_job_whose_expiry_has_passed_is_not_taken -k sqlite",),
+    ),
+    Mutant(
+        "the_expired_are_promoted",
+        "storage/sql/common.sql",
+        "AND r.state = :source AND (r.expires_at IS NULL OR r.expires_at > {now})\n    ORDER BY r.wake_at",
+        "AND r.state = :source\n    ORDER BY r.wake_at",
+        "Promotion makes the expired ready instead of leaving them to their end.",
+        "The expired do not start.",
+        (f"{PROMOTE}::test_jobs_whose_expiry_has_passed_are_not_promoted -k sqlite",),
+    ),
+    Mutant(
+        "promotion_loses_the_line",
+        "storage/sql/common.sql",
+        "SET state = :target, wake_at = j.expires_at\nWHERE",
+        "SET state = :target, wake_at = j.expires_at, line = {now_us}\nWHERE",
+        "Who was due long ago stands last in line.",
+        "A promoted job keeps its place in line.",
+        (f"{PROMOTE}::test_a_job_that_is_due_becomes_ready_and_keeps_its_line -k sqlite",),
+    ),
+    Mutant(
+        "promotion_loses_the_expiry",
+        "storage/sql/common.sql",
+        "SET state = :target, wake_at = j.expires_at\nWHERE",
+        "SET state = :target, wake_at = NULL\nWHERE",
+        "Whoever became due later never expires: its alarm is gone.",
+        "A ready job that expires has its expiry as alarm.",
+        (f"{PROMOTE}::test_a_promoted_job_has_its_expiry_as_alarm -k sqlite",),
+    ),
+    Mutant(
+        "priority_inverted",
+        "storage/sql/common.sql",
+        "{micros d.due} - d.priority * COALESCE",
+        "{micros d.due} + d.priority * COALESCE",
+        "The larger number runs last.",
+        "A larger priority runs first.",
+        (f"{CLAIM}::test_a_larger_priority_runs_first -k sqlite",),
+    ),
+    Mutant(
+        "claims_start_in_physical_order",
+        "storage/sql/jobs.py",
+        "return sorted(map(shape.claimed, taken), key=lambda job: (job.line, job.id))",
+        "return list(map(shape.claimed, taken))",
+        "The rows of a claim are started in the order in which RETURNING gave them.",
+        "What is claimed together starts in line.",
+        (f"{CLAIM}::test_jobs_are_taken_in_order_of_line_then_id_up_to_the_limit", CLAIM),
+    ),
+    Mutant(
+        "fence_does_not_rise",
+        "storage/sql/common.sql",
+        "    reason = NULL,\n    fence = j.fence + 1,\n",
+        "    reason = NULL,\n",
+        "A claim leaves the fence as it was, so that attempts cannot be told apart.",
+        "The fence rises at each claim.",
+        (f"{CLAIM}::test_the_fence_rises_at_each_claim_and_never_falls -k sqlite",),
+    ),
+    Mutant(
+        "claims_wait_for_held_rows",
+        "storage/sql/common.sql",
+        "    ORDER BY r.line, r.id\n    LIMIT :limit\n    {skip_locked r}\n{/among}\nRETURNING {part claimed}",
+        "    ORDER BY r.line, r.id\n    LIMIT :limit\n{/among}\nRETURNING {part claimed}",
+        "A claim waits for the first row in line as long as somebody holds it.",
+        "A stuck session does not stop the claims of all others.",
+        ("storage/test_postgres.py::test_claims_and_sweeps_step_over_rows_that_somebody_holds",),
+    ),
+    Mutant(
+        "look_back_never",
+        "engine/looking.py",
+        "        for queue in ready:\n            self._claiming.look_back(queue)\n",
+        "",
+        "A look that sees something ready does not send the claims back to the head of the queue.",
+        "Polling alone meets every bound.",
+        ("seeds memory",),
+    ),
+    Mutant(
+        "hints_are_trusted",
+        "engine/looking.py",
+        "ready, pause = dict(look.ready), shift.settings.poll",
+        "ready, pause = dict(look.ready), 3600.0",
+        "Who hears hints looks by itself once an hour.",
+        "A hint may be lost: polling alone meets every bound.",
+        ("seeds memory",),
+    ),
+    Mutant(
+        "a_short_claim_is_taken_as_empty",
+        "engine/claiming.py",
+        "            self._cursors[course] = Cursor(jobs[-1].line, jobs[-1].id)\n",
+        "            self._cursors[course] = Cursor(jobs[-1].line, jobs[-1].id)\n"
+        "            if len(jobs) < limit:\n"
+        "                self._dry.add(course)\n",
+        "A claim that brought less than was asked for ends the claiming until the next look.",
+        "A short claim does not mean an empty queue.",
+        ("unit/engine/test_claiming.py", "seeds memory"),
+    ),
+    Mutant(
+        "behind_the_cursor_is_nothing",
+        "engine/claiming.py",
+        "        elif after is not None:\n            self._cursors.pop(course, None)\n        else:",
+        "        else:",
+        "Where nothing is left behind the cursor the queue is taken for empty.",
+        "An empty claim sends the cursor back to the start.",
+        ("unit/engine/test_claiming.py", "seeds memory"),
+    ),
+    Mutant(
+        "promotion_stops_at_the_first_portion",
+        "engine/looking.py",
+        "            if count < PROMOTE_MAX:\n                return found",
+        "            return found",
+        "Of a thousand and one due jobs one waits for the next alarm.",
+        "Promotion goes on while full.",
+        ("unit/engine/test_looking.py", "seeds memory"),
+    ),
+)

@@ -1,0 +1,41 @@
+"""Claims go on until the queue is known to be empty, whatever one of them brought."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.unit.engine.bench import Bench
+from tests.unit.engine.handling import Task
+from unstuck.engine.handler import Kind
+from unstuck.storage.memory.store import MemoryStore
+
+
+def waiting() -> Task:
+    return Task(lambda: asyncio.Event().wait(), Kind.ASYNC)
+
+
+@pytest.mark.parametrize("short", [True, False], ids=["short", "behind"])
+def test_a_queue_is_empty_only_when_a_claim_from_its_head_says_so(
+    short: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either each claim brings less than there is, or what comes next stands in front of what was taken."""
+    claim = MemoryStore.claim
+
+    def one(store: MemoryStore, worker: Any, queue: str, tasks: Any, limit: int, after: Any) -> Any:
+        return claim(store, worker, queue, tasks, 1 if short else limit, after)
+
+    monkeypatch.setattr(MemoryStore, "claim", one)
+
+    async def story() -> int:
+        bench = Bench(waiting())
+        bench.add(3)
+        await bench.looking.round()
+        if not short:
+            bench.meanwhile["claim"] = lambda: bench.add(1, priority=5)
+        await bench.claim_all()
+        return len(bench.shift.runs)
+
+    assert asyncio.run(story()) == (3 if short else 4)
