@@ -44,7 +44,7 @@ def test_a_crash_is_counted_for_what_ran_alone_and_nothing_for_what_did_not_run(
     slots = [
         Started(job.id, job.fence, phase, 0.0) for job, phase in zip(owned, phases, strict=True) if phase
     ]
-    died = reason == DIED or reason == STALLED
+    died = reason in (DIED, STALLED)
     verdicts = judge_owned(owned, slots, WORKER_ID, reason, {"signal": "SIGKILL"}, died, Env())
     assert [verdict.counts for verdict in verdicts] == counts
     assert [verdict.started for verdict in verdicts] == [phase is not Phase.EMPTY for phase in phases]
