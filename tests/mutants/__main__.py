@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.mutants.bank import BANK, WRITTEN_FOR_THE_BANK
-from tests.mutants.hunting import Caught, WrongMutant, hunted, noticed
+from tests.mutants.hunting import Caught, WrongMutant, call_off, hunted, noticed
 from tests.mutants.mutant import SEEDS, Mutant
 from tests.mutants.planting import copied
 
@@ -31,16 +31,21 @@ def main() -> int:
         print(f"no mutant is called {' or '.join(only)}")
         return 2
     began = time.monotonic()
-    with ThreadPoolExecutor(int(os.environ.get("WORKERS") or 2)) as pool:
+    pool = ThreadPoolExecutor(int(os.environ.get("WORKERS") or 2))
+    fates: list[Fate] = []
+    try:
         sick = [found for found in pool.map(_sound, _groups(chosen)) if found]
         if sick:
             print("fails without any bug:", *sick, sep="\n  ")
             return 1
-        fates: dict[str, Fate] = {}
         for mutant, fate in zip(chosen, pool.map(_hunt, chosen), strict=True):
-            fates[mutant.name] = fate
+            fates.append(fate)
             _tell(mutant, fate)
-    caught = [fate for fate in fates.values() if isinstance(fate, Caught)]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        call_off()
+        pool.shutdown()
+    caught = [fate for fate in fates if isinstance(fate, Caught)]
     minutes = (time.monotonic() - began) / 60
     print(f"{len(chosen)} planted, {len(caught)} caught, {minutes:.1f} minutes")
     lonely = _lonely(caught) if len(chosen) == len(BANK) else []

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,16 @@ EVERYTHING = (
 """What every mutant has to face that its own list has not caught."""
 
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+
+
+_running: set[subprocess.Popen[str]] = set()
+
+
+def call_off() -> None:
+    """Kill whatever is being run: each run is a session of its own, which no Ctrl-C reaches."""
+    for process in list(_running):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 class WrongMutant(Exception):
@@ -131,13 +142,13 @@ def _run(command: Sequence[str], root: Path) -> tuple[int | None, str]:
         text=True,
         start_new_session=True,
     )
+    _running.add(process)
     try:
         said, _ = process.communicate(timeout=WITHIN)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         said, _ = process.communicate()
         return None, said
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
+    finally:
+        _running.discard(process)
     return process.returncode, said

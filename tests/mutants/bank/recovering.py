@@ -20,7 +20,7 @@ MUTANTS = (
         "LIMIT :limit",
         "What has been running for an hour is taken for lost, too.",
         "Losses have a lost worker.",
-        ("conformance/test_orphans.py -k sqlite",),
+        ("conformance/test_orphans.py::test_a_job_runs_for_any_time_under_a_worker_that_lives -k sqlite",),
     ),
     Mutant(
         "recovery_by_age_memory",
@@ -31,7 +31,7 @@ MUTANTS = (
         "        ):\n",
         "The same in memory.",
         "Losses have a lost worker.",
-        ("conformance/test_orphans.py -k memory",),
+        ("conformance/test_orphans.py::test_a_job_runs_for_any_time_under_a_worker_that_lives -k memory",),
     ),
     Mutant(
         "ghosts_are_never_looked_for",
@@ -40,7 +40,7 @@ MUTANTS = (
         "self._env.now() - self._missing_at > 1e9 * self._settings.lease",
         "The search for running jobs whose worker has no row is never due.",
         "Nobody holds a job for ever.",
-        (SWEEPING,),
+        (f"{SWEEPING}::test_a_running_job_whose_worker_has_no_row_is_found_once_a_lease",),
     ),
     Mutant(
         "ghosts_are_looked_for_beside_orphans_only",
@@ -49,7 +49,7 @@ MUTANTS = (
         "        while survey.has_orphans:\n",
         "Running jobs whose worker has no row are sought only where there are other orphans.",
         "Nobody holds a job for ever.",
-        (SWEEPING,),
+        (f"{SWEEPING}::test_a_running_job_whose_worker_has_no_row_is_found_once_a_lease",),
     ),
     Mutant(
         "half_of_a_bad_group_is_left",
@@ -58,7 +58,7 @@ MUTANTS = (
         "            return await self._settle(verdicts[:middle]) or await self._settle(verdicts[middle:])\n",
         "Of a group with a bad row the second half is settled only where nothing of the first was.",
         "One bad row does not stop the recovery of others.",
-        (SWEEPING,),
+        (f"{SWEEPING}::test_one_bad_row_does_not_stop_the_recovery_of_others",),
     ),
     Mutant(
         "one_bad_row_stops_the_sweep",
@@ -67,7 +67,7 @@ MUTANTS = (
         "            if verdicts:\n                self._saying.say(",
         "One orphan that cannot be settled leaves all that were found with it.",
         "One bad row does not stop the recovery of others.",
-        (SWEEPING,),
+        (f"{SWEEPING}::test_one_bad_row_does_not_stop_the_recovery_of_others",),
     ),
     Mutant(
         "one_failed_step_stops_the_sweep",
@@ -85,7 +85,7 @@ MUTANTS = (
         "        return now_us >= ended_us\n",
         "A stranger settles a dead child's jobs before its own supervisor, who knows what had started.",
         "Only what had started counts a loss.",
-        (SWEEPING,),
+        (f"{SWEEPING}::test_a_dead_childs_jobs_are_its_supervisors_to_settle_for_a_lease_and_then_anybodys",),
     ),
     Mutant(
         "strangers_never_step_in",
@@ -94,7 +94,7 @@ MUTANTS = (
         "        return False\n",
         "A supervisor that lives and does not settle its dead child's jobs keeps them for ever.",
         "Nobody holds a job for ever.",
-        (SWEEPING,),
+        (f"{SWEEPING}::test_a_dead_childs_jobs_are_its_supervisors_to_settle_for_a_lease_and_then_anybodys",),
     ),
     Mutant(
         "a_clean_stop_is_a_loss",
@@ -103,7 +103,16 @@ MUTANTS = (
         "        if worker.reason == LAPSED:",
         "What a worker left behind that had stopped by itself counts a loss, and a lapsed one's counts none.",
         "Losses have a lost worker.",
-        (SWEEPING, "seeds memory"),
+        (f"{SWEEPING}::test_what_a_worker_left_behind_counts_a_loss_unless_it_had_stopped_by_itself",),
+    ),
+    Mutant(
+        "a_withdrawn_child_loses_its_jobs",
+        "engine/sweeping.py",
+        'CLEAN_ENDS = ("stopped", "withdrawn")',
+        'CLEAN_ENDS = ("stopped",)',
+        "What was running in a child that was replaced for another's sake counts a loss.",
+        "A hand-back counts against nobody.",
+        (f"{SWEEPING}::test_what_a_worker_left_behind_counts_a_loss_unless_it_had_stopped_by_itself",),
     ),
     Mutant(
         "a_sweep_recovers_one_portion",
@@ -121,7 +130,7 @@ MUTANTS = (
         "is_whole",
         "Where two suspects went with one worker, each is said to have been alone.",
         "Crashes convict only the guilty.",
-        (SWEEPING,),
+        (f"{SWEEPING}::test_a_suspect_is_convicted_by_the_loss_of_its_worker_only_if_it_was_the_only_one",),
     ),
     Mutant(
         "a_suspect_is_never_convicted",
@@ -130,7 +139,7 @@ MUTANTS = (
         "is_whole and suspects[worker] == 1",
         "Suspects are counted under their worker's id and looked up under its row.",
         "A job that takes every host with it is ended by its crash limit.",
-        (SWEEPING,),
+        (f"{SWEEPING}::test_a_suspect_is_convicted_by_the_loss_of_its_worker_only_if_it_was_the_only_one",),
     ),
     Mutant(
         "losses_make_no_suspect",
