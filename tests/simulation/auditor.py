@@ -38,6 +38,7 @@ MOVES = {
 COUNTS = ("failures", "crashes", "losses", "handbacks", "snoozes")
 RAISES = ("raise", "never again", "retry", "exit")
 CLEAN = ("stopped", "withdrawn")
+OF_THE_DEAD = ("died", "stalled", "did not start")
 SLACK = 1.0
 """Seconds that a bound may be missed by: messages and turns of the loops."""
 
@@ -72,6 +73,7 @@ class Auditor:
         self.findings: list[Finding] = []
         self._rows: dict[UUID, Any] = {}
         self._shown: list[Any] = []
+        self._crew: list[Any] = []
         self._unfinished: set[UUID] = set()
         self._workers: dict[UUID, Any] = {}
         self._process_of: dict[UUID, Process] = {}
@@ -159,11 +161,15 @@ class Auditor:
     def saw(self, process: Process, jobs: Mapping[UUID, Any], workers: Mapping[UUID, Any]) -> None:
         """The rows after a write that `process` sent."""
         rows, shown = self._rows, list(jobs.values())
-        for worker_id, worker in workers.items():
-            before = self._workers.get(worker_id)
+        crew, known = list(workers.values()), self._crew
+        self._crew = crew
+        # Rows stand in the order in which they came, and one that has not changed is the same object.
+        changed = [row for row, before in zip(crew, known, strict=False) if row is not before]
+        for worker in [*changed, *crew[len(known) :]]:
+            before = self._workers.get(worker.id)
             if before is not worker:
                 self._worker_moved(process, before, worker)
-                self._workers[worker_id] = worker
+                self._workers[worker.id] = worker
         if shown == self._shown:  # the same objects: no row has changed, and comparing them costs nothing
             return
         self._shown = shown
@@ -354,9 +360,11 @@ class Auditor:
                 )
         elif rises["failures"]:
             self._failed(attempt, job)
-        elif rises["losses"] or rises["crashes"]:
+        elif rises["losses"]:
             if worker is None or worker.ended_at is None:
                 self._find("losses have a lost worker", "was taken from a worker that has not ended", job.id)
+        elif rises["crashes"]:
+            self._crashed(attempt, before, worker)
         elif rises["snoozes"]:
             if ending != "snooze":
                 self._find("counts have a reason", f"snoozed, witnessed: {ending or 'nothing'}", job.id)
@@ -374,6 +382,33 @@ class Auditor:
         elif target == "failed":
             self._find("counts have a reason", f"failed ({job.reason}) and nothing rose", job.id)
 
+    def _crashed(self, attempt: Attempt | None, before: Any, worker: Any) -> None:
+        """A crash is counted where the attempt had started and its process died, or its worker was lost."""
+        self.counts["crashes"] += 1
+        is_suspect = before.crashes >= 2 or before.losses >= 3
+        if attempt is None:
+            self._find("crashes convict the guilty", "counts a crash, and had not started", before.id)
+            return
+        process = attempt.process
+        if not process.is_dead and (worker is None or worker.ended_at is None):
+            self._find("crashes convict the guilty", f"counts a crash, and {process} lives", before.id)
+        if process.is_dead and attempt.ended_at is not None and process.died_at - attempt.ended_at > SLACK:
+            self._find("crashes convict the guilty", "counts a crash after its handler had ended", before.id)
+        beside = [
+            job_id
+            for job_id, starts in self._starts.items()
+            for each in starts.values()
+            if each is not attempt
+            and each.process is process
+            and each.started_at < process.died_at - SLACK
+            and (each.ended_at is None or each.ended_at > process.died_at)
+            and each.stopped_at is None
+        ]
+        if process.is_dead and beside and not is_suspect:
+            self._find(
+                "crashes convict the guilty", f"counts a crash, with {len(beside)} beside it", before.id
+            )
+
     def _failed(self, attempt: Attempt | None, job: Any) -> None:
         now = self._world.loop.now
         if '"bad"' in job.args:
@@ -382,7 +417,7 @@ class Auditor:
             return
         if attempt is None:
             self._find("counts have a reason", "failed without a start", job.id)
-        elif attempt.stopped_at is not None and attempt.ending != "retry":
+        elif self._was_stopped(attempt) and attempt.ending != "retry":
             timeout = (job.timeout_us or 0) / 1_000_000
             if not timeout or now - attempt.started_at < timeout * 0.99:
                 self._find("counts have a reason", f"timed out, timeout {timeout} s", job.id)
@@ -391,7 +426,7 @@ class Auditor:
         elif job.error.message != words(self._world.workload.numbers[job.id], job.fence):
             self._find("an ending is its own attempt's", f"complains of {job.error.message!r}", job.id)
         raised = sum(
-            each.ending in RAISES or each.stopped_at is not None for each in self._starts[job.id].values()
+            each.ending in RAISES or self._was_stopped(each) for each in self._starts[job.id].values()
         )
         if job.failures > raised:
             self._find("counts are bounded", f"{job.failures} failures, {raised} witnessed", job.id)
@@ -434,6 +469,10 @@ class Auditor:
         self._tell(process, worker.id, f"ends as worker of {owner} ({worker.reason})")
         if str(worker.reason) in CLEAN:
             return
+        if str(worker.reason).startswith(OF_THE_DEAD):
+            if not owner.is_dead:
+                self._find("a worker ends once", f"is said to be dead ({worker.reason}) and lives", worker.id)
+            return
         now, lease = self._world.loop.now, self._world.settings.lease
         self.counts["declared lost"] += 1
         if self._calm_since(owner, now - 2 * lease):
@@ -452,12 +491,19 @@ class Auditor:
                 )
 
     def _calm_since(self, process: Process, moment: float) -> bool:
-        if process.is_dead or process.is_held:
+        worker = process.worker
+        if process.is_dead or process.is_held or worker.is_dead or worker.is_held:
             return False
         now = self._world.loop.now
         if any(end > moment and start <= now for start, end in (*self._stalls, *self._locks)):
             return False
-        return self._trouble.get(process, -1.0) < moment
+        return max(self._trouble.get(process, -1.0), self._trouble.get(worker, -1.0)) < moment
+
+    def _was_stopped(self, attempt: Attempt) -> bool:
+        """Whether it was told to stop, or, in a process of its own, killed."""
+        process = attempt.process
+        is_killed = process.worker is not process and process.is_dead and attempt.ended_at is None
+        return attempt.stopped_at is not None or is_killed
 
     def _runs_on(self, attempt: Attempt) -> bool:
         """Whether a handler runs on, untold to stop, in a process without trouble since its start."""

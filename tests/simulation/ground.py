@@ -7,6 +7,7 @@ wire is a real connection, and the rows are read by one more that only looks.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -36,8 +37,11 @@ Rows = tuple[Mapping[UUID, Any], Mapping[UUID, Any]]
 class Ground(ABC):
     """One store of one engine."""
 
+    engine: str
     store: Store
     is_sql = True
+    is_serial = True
+    """Whether writes follow each other, so that none can commit after one that forbids it."""
 
     @abstractmethod
     def connect(self) -> Connection:
@@ -46,6 +50,10 @@ class Ground(ABC):
     @abstractmethod
     def rows(self) -> Rows:
         """Jobs and workers by id, as committed; a row that has not changed is the same object."""
+
+    def lock(self) -> Callable[[], None]:
+        """Somebody else takes the lock for writing, if it is free; answers what lets go of it."""
+        return lambda: None
 
     def moment(self, us: int) -> datetime:
         """Microseconds since the epoch as the rows spell them."""
@@ -59,6 +67,7 @@ class Ground(ABC):
 class MemoryGround(Ground):
     """Tables in memory; a step is its own transaction."""
 
+    engine = "memory"
     is_sql = False
 
     def __init__(self, clock: Callable[[], int]):
@@ -94,6 +103,8 @@ class SeenWorker:
 class SqliteGround(Ground):
     """A real file, in memory where the system allows, with one more connection that only looks."""
 
+    engine = "sqlite"
+
     def __init__(self, clock: Callable[[], int]):
         fast = Path("/dev/shm")
         folder = tempfile.mkdtemp(prefix="unstuck-world-", dir=fast if fast.is_dir() else None)
@@ -107,6 +118,7 @@ class SqliteGround(Ground):
         except BaseException:
             shutil.rmtree(self._folder)
             raise
+        self._is_closed = False
         self._version = -1
         self._glances: dict[str, tuple[Any, ...]] = {}
         self._jobs: dict[UUID, Any] = {}
@@ -114,6 +126,21 @@ class SqliteGround(Ground):
 
     def connect(self) -> Connection:
         return self._open()
+
+    def lock(self) -> Callable[[], None]:
+        other = self._open()
+        try:
+            other._raw.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            other.close()
+            return lambda: None
+
+        def let_go() -> None:
+            if not self._is_closed:
+                other._raw.execute("ROLLBACK")
+                other.close()
+
+        return let_go
 
     def rows(self) -> Rows:
         version = self._eye._raw.execute("PRAGMA data_version").fetchone()[0]
@@ -124,6 +151,7 @@ class SqliteGround(Ground):
         return self._jobs, self._workers
 
     def close(self) -> None:
+        self._is_closed = True
         self._eye.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

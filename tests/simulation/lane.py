@@ -76,6 +76,7 @@ class Server:
         self.is_over = False
         self.stalled_until = 0.0
         self.down_until = 0.0
+        self.locked_until = 0.0
         self.wires: list[Wire] = []
         self.messages = 0
         self.digest = 0
@@ -114,6 +115,9 @@ class Server:
         if now < self.down_until:
             wire.sever()
             return self._answer(future, StoreUnavailable("the store is down"))
+        if now < self.locked_until and is_write and not self.is_sql:
+            self.loop.after(self.locked_until - now + back, self._arrive, *again)
+            return None
         if fate is Fate.VANISHED:
             return None
         if fate is Fate.LOST:
@@ -178,6 +182,15 @@ class Server:
         """One more connection for this process."""
         return Wire(self, process)
 
+    def restart(self) -> None:
+        """Every connection dies, and everybody who waits for an answer hears that at once."""
+        for wire in self.wires:
+            wire.sever()
+            if wire.waits is not None:
+                kind = OutcomeUnknown if wire.in_doubt else StoreUnavailable
+                self._answer(wire.waits, kind("the server closed the connection"))
+        self.wires = []
+
     def is_inside(self, process: Process) -> bool:
         """Whether this process is in the middle of a transaction."""
         return any(wire.is_inside for wire in self.wires if wire.process is process)
@@ -203,6 +216,7 @@ class Wire:
         self.is_broken = False
         self.is_inside = False
         self.in_doubt = False
+        self.waits: asyncio.Future[Any] | None = None
         self.name = ""
         self._server = server
         self._connection = server.open()
@@ -241,11 +255,11 @@ class Wire:
             raise StoreUnavailable("the connection is closed")
         if self._server.is_over:
             raise StoreUnavailable("the world is over")
-        future = self._server.loop.create_future()
+        future = self.waits = self._server.loop.create_future()
         self.in_doubt = is_write
         self._server.send(self, words, act, is_write, future)
         value = await future
-        self.in_doubt = False
+        self.in_doubt, self.waits = False, None
         if isinstance(value, Exception):
             raise value
         return value
@@ -262,6 +276,31 @@ class Wire:
             self.is_broken = True
             self.undo()
             self._connection.close()
+
+
+class Deadline:
+    """`asyncio.timeout` for the one place that needs it most: the same words to the task, a fifth of the cost."""
+
+    __slots__ = ("_alarm", "_is_over", "_task")
+
+    def __init__(self, loop: SimulatedLoop, seconds: float | None):
+        self._is_over = False
+        self._alarm = None if seconds is None else loop.call_later(seconds, self._expire)
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+
+    def _expire(self) -> None:
+        self._is_over = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        is_last = self._is_over and self._task is not None and self._task.uncancel() <= 0
+        if is_last and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
 
 class SimulatedLane:
@@ -287,7 +326,7 @@ class SimulatedLane:
     async def run(self, plan: Plan[R], deadline: float | None = None) -> R:
         self._was_in_doubt = False
         try:
-            async with asyncio.timeout(deadline):
+            with Deadline(self._server.loop, deadline):
                 async with self._turn:
                     answer = await self._run(plan)
         except TimeoutError:

@@ -49,11 +49,26 @@ class Call:
 
 
 class Process:
-    """What an operating system knows of a process, and all that it would still do."""
+    """What an operating system knows of a process, and all that it would still do.
 
-    def __init__(self, name: str):
+    `worker` is the process that the store knows it by: itself, or the parent of an isolated attempt.
+    """
+
+    def __init__(self, name: str, parent: Process | None = None, worker: Process | None = None):
         self.name = name
+        self.parent = parent
+        self.worker = worker or self
+        self.children: list[Process] = []
+        self.made = 0
+        if parent is not None:
+            parent.children.append(self)
+            parent.made += 1
+        self.context: Context | None = None
+        self.clock: Callable[[], float] = float
+        self.signals: dict[int, Callable[..., Any]] = {}
+        self.asked = 0
         self.is_dead = False
+        self.died_at = 0.0
         self.is_held = False
         self.asleep = 0.0
         self.ready: deque[Call] = deque()
@@ -63,6 +78,14 @@ class Process:
 
     def __repr__(self) -> str:
         return self.name
+
+    def family(self) -> list[Process]:
+        """This process and all below it, parents first."""
+        return [self, *(each for child in self.children for each in child.family())]
+
+    def root(self) -> Process:
+        """The first process of its host."""
+        return self if self.parent is None else self.parent.root()
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
@@ -104,9 +127,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Any:
         if context is None:
-            context = copy_context()
+            process, context = PROCESS.get(self._outside), copy_context()
+        else:
+            process = context.get(PROCESS, self._outside)
         call = Call(callback, args, context)
-        call.process = process = context.get(PROCESS, self._outside)
+        call.process = process
         process.ready.append(call)
         if not process.is_queued and not process.is_held:
             process.is_queued = True
@@ -117,9 +142,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Any:
         if context is None:
-            context = copy_context()
+            process, context = PROCESS.get(self._outside), copy_context()
+        else:
+            process = context.get(PROCESS, self._outside)
         call = Call(callback, args, context)
-        call.process = context.get(PROCESS, self._outside)
+        call.process = process
         call.due = due = self.now + delay if delay > 0.0 else self.now
         self._made += 1
         heappush(self._timers, (due, self._made, call))
@@ -132,6 +159,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.errors.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+        PROCESS.get().signals[sig] = lambda: callback(*args)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         raise NotImplementedError("a simulated process has no threads: their order cannot be repeated")
@@ -149,14 +179,20 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def spawn(self, process: Process, work: Callable[[], Any]) -> asyncio.Task[Any]:
         """Begin a process whose main coroutine is `work()`."""
-        context = Context()
+        context = process.context = Context()
         context.run(PROCESS.set, process)
         self._processes.append(process)
         return context.run(lambda: self.create_task(work(), name=process.name, context=context))
 
+    def post(self, process: Process, callback: Callable[..., Any], *args: Any) -> None:
+        """Have a process do this when it next runs, as a signal does."""
+        if not process.is_dead:
+            self.call_soon(callback, *args, context=process.context)
+
     def kill(self, process: Process) -> None:
         """Nothing of this process happens any more; nothing of it is collected either."""
         process.is_dead = process.is_held = True
+        process.died_at = self.now
         self._unqueue(process)
 
     def pause(self, process: Process) -> None:
@@ -168,7 +204,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Stop a process with its host: its monotonic clock stands still, so timers keep what is left."""
         self.pause(process)
         mine = [call for _, _, call in self._timers if call.process is process]
-        self._timers = [entry for entry in self._timers if entry[2].process is not process]
+        self._timers[:] = [entry for entry in self._timers if entry[2].process is not process]
         heapify(self._timers)
         for call in mine:
             call.due -= self.now
@@ -190,7 +226,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def run_until(self, is_over: Callable[[], bool], end: float) -> None:
         """Run until `is_over()`, asked whenever time is about to move, or the virtual moment `end`."""
         asyncio._set_running_loop(self)
-        queue, outside = self._queue, self._outside
+        queue = self._queue
         try:
             while True:
                 if not queue and (is_over() or not self._advance(end)):
@@ -202,17 +238,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     process.is_queued = False
                     del queue[place]
                 callback = call.callback
-                if callback is None:
-                    continue
-                if process is outside and call.context is None:
-                    callback(*call.args)
-                    continue
-                try:
-                    call.context.run(callback, *call.args)  # type: ignore[union-attr]
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as error:
-                    self.errors.append(f"{callback} raised {error!r}")
+                if callback is not None:
+                    self._do(callback, call)
         finally:
             asyncio._set_running_loop(None)
 
@@ -242,22 +269,37 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         timers, queue = self._timers, self._queue
         while timers:
             due, _, call = timers[0]
-            if call.callback is None:
+            callback = call.callback
+            if callback is None:
                 heappop(timers)
                 continue
             if due > end:
                 self.now = max(self.now, end)
                 return False
             heappop(timers)
-            self.now = max(self.now, due)
+            if due > self.now:
+                self.now = due
             process = call.process
-            process.ready.append(call)
-            if not process.is_queued and not process.is_held:
-                process.is_queued = True
-                queue.append(process)
-            if queue and not (timers and timers[0][0] <= self.now):
+            if process.is_held:
+                process.ready.append(call)
+            else:
+                # Nobody else can run at this moment, so there is nothing to draw: what it wakes waits its turn.
+                self._do(callback, call)
+            if queue:
                 return True
-        return bool(queue)
+        return False
+
+    def _do(self, callback: Callable[..., Any], call: Call) -> None:
+        context = call.context
+        if context is None:
+            callback(*call.args)
+            return
+        try:
+            context.run(callback, *call.args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.errors.append(f"{callback} raised {error!r}")
 
     def _unqueue(self, process: Process) -> None:
         if process.is_queued:

@@ -25,6 +25,8 @@ KINDS = (
     "stop",
     "pause",
     "suspend",
+    "hang",
+    "freeze",
     "lost",
     "unanswered",
     "slow",
@@ -82,6 +84,8 @@ class Weather:
             ("stop", 0.02, 0.2),
             ("pause", 0.02, 0.2),
             ("suspend", 0.02, 0.1),
+            ("hang", 0.02, 0.2),
+            ("freeze", 0.02, 0.2),
             ("cut", 0.02, 0.15),
             ("stall", 0.02, 0.08),
             ("outage", 0.02, 0.08),
@@ -125,8 +129,12 @@ class Weather:
         return [0.001 + 10 ** dice.uniform(-3, 0.5) for _ in range(dice.choice([0, 0, 1, 1, 2, 3]))]
 
     def restart_delay(self) -> float:
-        """How long a dead process stays away."""
-        return 10 ** self._wire.uniform(-1.0, 0.9)
+        """How long a dead unit stays away."""
+        return 0.2 if self._is_over else 10 ** self._wire.uniform(-1.0, 0.9)
+
+    def start_delay(self) -> float:
+        """How long a child takes to import the application."""
+        return 10 ** self._wire.uniform(-1.5, 0.0)
 
     def drift(self, name: str) -> tuple[float, float]:
         """A process's own clock: where it begins, and how fast it runs."""
@@ -148,27 +156,41 @@ class Weather:
         world, dice = self._world, self._dice[kind]
         leases = self._lease * 10 ** dice.uniform(-1.0, 1.0)
         short = self._lease * 10 ** dice.uniform(-0.5, 0.6)
-        if kind in ("kill", "stop", "pause", "suspend", "cut"):
-            living = world.living()
-            if process is None and living:
-                process = dice.choice(living)
-            if process not in living or process is None or process.is_held:
+        crew = world.crew
+        if kind in ("kill", "stop", "pause", "suspend", "hang", "freeze", "cut"):
+            whole = kind in ("stop", "suspend", "pause") and process is None
+            among = crew.units() if whole or kind == "freeze" else crew.living()
+            if kind == "freeze":
+                among = [unit for unit in among if unit.children]
+            if kind == "hang":
+                among = [each for each in among if each.parent is not None]
+            if process is None and among:
+                process = dice.choice(among)
+            if process not in crew.living() or process is None or process.is_held:
                 return
         if kind == "kill":
             assert process is not None
-            world.kill(process)
+            crew.kill(process)
         elif kind == "stop":
             assert process is not None
-            world.stop(process, dice.choice([1, 1, 2]))
+            crew.stop(process, dice.choice([1, 1, 2]))
         elif kind in ("pause", "suspend"):
             assert process is not None
-            world.hold(process, leases, is_suspended=kind == "suspend")
+            family = process.root().family()
+            is_suspended = kind == "suspend"
+            what = "its host is suspended" if is_suspended else "is paused"
+            crew.hold(family, leases, what, is_suspended=is_suspended)
+        elif kind in ("hang", "freeze"):
+            assert process is not None
+            crew.hold([process], leases, "hangs alone", is_suspended=False)
         elif kind == "cut":
             assert process is not None
             fate = dice.choice([Fate.VANISHED, Fate.SILENT])
-            self._cuts[process.name] = (world.loop.now + short, fate)
-            world.troubled(process, short)
-            world.tell(process.name, f"cut off for {short:.2f} s: every message is {fate.value}")
+            host = dice.choice([[process], process.root().family()])
+            for each in host:
+                self._cuts[each.name] = (world.loop.now + short, fate)
+                world.troubled(each, short)
+                world.tell(each.name, f"cut off for {short:.2f} s: every message is {fate.value}")
         elif kind == "stall":
             world.stall(short)
         elif kind == "outage":

@@ -35,6 +35,8 @@ FOLLOWS = 1000
 BURST = 5000
 """The first of many quick jobs that come at once."""
 STARTS_DRAWN = 4
+TASKS = ("work", "quick", "rare", "alone")
+"""`alone` runs in a process of its own."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Workload:
         new = NewJob(
             id=uuid7(int(at * 1000), dice.randbytes(10)),
             queue=dice.choice(["default", "default", "mail"]),
-            task=dice.choice(["work", "work", "work", "quick", "quick", "rare"]),
+            task=dice.choice(["work", "work", "work", "quick", "quick", "rare", "alone"]),
             args=json.dumps({"number": number} if dice.random() < 0.96 else {"number": number, "bad": True}),
             priority=dice.choice([0, 0, 0, 5, -5]),
             delay_us=None if delay is None else int(delay * SECOND),
@@ -132,7 +134,7 @@ class Workload:
         seconds = dice.uniform(2.0, 12.0) if dice.random() < 0.3 else 10 ** dice.uniform(-2.0, 0.5)
         if task == "quick":
             seconds = dice.choice([0.0, 0.001])
-        endings = ["return"] * 6 + ["raise"] * 2 + ["never again", "retry", "snooze", "cancel", "exit"]
+        endings = ["return"] * 6 + ["raise"] * 2 + ["never again", "retry", "snooze", "cancel", "exit", "die"]
         if self.timeouts[number]:
             endings += ["hang", "hang"]
         stubborn = 10 ** dice.uniform(-1.0, 1.0) if dice.random() < 0.1 else 0.0
@@ -153,11 +155,11 @@ def words(number: int, fence: int) -> str:
 class Script:
     """A handler, as the engine wants one, that plays what was drawn."""
 
-    kind = Kind.ASYNC
     interrupt_threads = False
 
     def __init__(self, name: str, world: World):
         self.name = name
+        self.kind = Kind.ISOLATED if name == "alone" else Kind.ASYNC
         self.names = (name,)
         self._world = world
 
@@ -186,6 +188,9 @@ class Script:
             if act.talks:
                 context.log(f"start {start}")
             await self._pass(act, witness.stopped, job_id, fence)
+            if act.ending == "die":
+                world.crew.crash()
+                await asyncio.Event().wait()
             ending = act.ending
             said = words(number, fence)
             if ending == "raise":

@@ -14,19 +14,18 @@ from __future__ import annotations
 import gc
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 from tests.simulation.auditor import Auditor, Finding
+from tests.simulation.crew import Crew
 from tests.simulation.ground import Ground, open_ground
 from tests.simulation.lane import Server, SimulatedLane
 from tests.simulation.loop import PROCESS, Process, SimulatedLoop
 from tests.simulation.weather import Weather
-from tests.simulation.workload import Client, Script, Workload
-from unstuck.engine.env import Env
-from unstuck.engine.solo import Solo
+from tests.simulation.workload import TASKS, Client, Workload
 from unstuck.model.errors import StoreError
 from unstuck.model.ids import uuid7
 from unstuck.rules.settings import QueueShare, Settings
@@ -69,33 +68,6 @@ class Outcome:
         return "\n".join(f"{at:.6f} {who} {subject} {what}" for at, who, subject, what in self.events)
 
 
-class SimulatedEar:
-    """Hears hints inside one process, as late and as often as the weather wants."""
-
-    is_proved = True
-
-    def __init__(self, loop: SimulatedLoop) -> None:
-        self._loop = loop
-        self._heard: list[frozenset[str]] = []
-        self._waiting: Any = None
-        self.is_open = True
-
-    def hear(self, queues: frozenset[str]) -> None:
-        self._heard.append(queues)
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-
-    async def __aiter__(self) -> AsyncIterator[frozenset[str]]:
-        while self.is_open:
-            while self._heard:
-                yield self._heard.pop(0)
-            self._waiting = self._loop.create_future()
-            await self._waiting
-
-    async def aclose(self) -> None:
-        self.is_open = False
-
-
 class World:
     """Builds and runs one scenario."""
 
@@ -113,26 +85,26 @@ class World:
             timeout_grace=self._chance.choice([0.3, 1.0, 3.0]),
             concurrency=self._chance.choice([1, 2, 4, 10]),
             threads=1,
-            isolated=1,
+            isolated=self._chance.choice([1, 2]),
+            stall_limit=self._chance.choice([8.0, 20.0, 3600.0]),
         )
         self.is_healed = False
         self.is_over = False
         self._step_us = 0
         self._events: list[tuple[float, str, UUID | None, str]] = []
-        self._names: dict[UUID, str] = {}
+        self.names: dict[UUID, str] = {}
         self.weather = self.make_weather()
         self.workload = self.make_workload()
         for job_id, number in self.workload.numbers.items():
-            self._names[job_id] = f"job {number}"
+            self.names[job_id] = f"job {number}"
         self.auditor = Auditor(self)
         self.ground = self.make_ground()
         self.server_store: Store = self.ground.store
         self.server = self.make_server()
-        self._workers: dict[str, Process] = {}
-        self._lives: dict[str, int] = {}
-        self._ears: dict[Process, SimulatedEar] = {}
-        self._solos: dict[Process, Solo] = {}
-        self._only_first_knows = self._chance.random() < 0.3
+        self.crew = Crew(self)
+        if self._chance.random() < 0.3:  # only the first knows all tasks
+            for number in range(1, scenario.workers):
+                self.crew.known[f"worker {number + 1}"] = tuple(task for task in TASKS if task != "rare")
 
     # What it is made of
 
@@ -186,7 +158,7 @@ class World:
         try:
             self.weather.begin(self)
             for number in range(self.scenario.workers):
-                loop.after(self._chance.uniform(0.0, 2.0), self._start, f"worker {number + 1}")
+                loop.after(self._chance.uniform(0.0, 2.0), self.crew.start, f"worker {number + 1}")
             loop.spawn(Process("client"), lambda: Client(self).run())
             bound = LEASE + self.settings.recovery_bound
             loop.after(self.weather.over_at + bound + 1.0, self.auditor.nobody_held_by_the_dead)
@@ -213,7 +185,7 @@ class World:
         return self.is_healed and self.auditor.is_all_done()
 
     def _outcome(self) -> Outcome:
-        names = self._names
+        names = self.names
         events = [
             (at, who, "" if subject is None else names.get(subject, ""), what)
             for at, who, subject, what in self._events
@@ -233,11 +205,7 @@ class World:
         """Write a line of the event log."""
         self._events.append((self.loop.now, who, subject, what))
 
-    # Processes
-
-    def living(self) -> list[Process]:
-        """Worker processes that live, by name."""
-        return [process for process in self._workers.values() if not process.is_dead]
+    # Seams
 
     def lane(self, process: Process, name: str) -> SimulatedLane:
         """A lane for a process."""
@@ -249,104 +217,9 @@ class World:
         dice = random.Random(f"ids of {name} in {self.scenario.seed}")
         return lambda: uuid7((self.now_us() - self._step_us) // 1000, dice.randbytes(10))
 
-    def _start(self, name: str) -> None:
-        if self.is_over:
-            return
-        life = self._lives[name] = self._lives.get(name, 0) + 1
-        process = self._workers[name] = Process(f"{name}.{life}")
-        self.tell(process.name, "starts")
-        origin, speed = self.weather.drift(process.name)
-        loop, begin = self.loop, self.loop.now
-        env = Env(
-            now=lambda: origin + (loop.now - begin) * speed,
-            new_id=self._worker_ids(process),
-            dice=random.Random(f"dice of {process} in {self.scenario.seed}"),
-        )
-        tasks = ["work", "quick", "rare"]
-        if self._only_first_knows and not name.endswith(" 1"):
-            tasks.remove("rare")
-        handlers = {task: Script(task, self) for task in tasks}
-
-        def open_ear() -> SimulatedEar:
-            ear = self._ears[process] = SimulatedEar(loop)
-            return ear
-
-        async def live() -> None:
-            solo = Solo(
-                self.ground.store,
-                lambda lane: self.lane(process, lane),
-                handlers,
-                self.settings,
-                env,
-                open_ear=open_ear,
-            )
-            left: object = "an error"
-            self._solos[process] = solo
-            try:
-                left = (await solo.run()).name
-            except StoreError as error:
-                left = error
-            if not self.is_over:
-                loop.after(0.0, self._exited, process, str(left))
-
-        loop.spawn(process, live)
-
-    def _worker_ids(self, process: Process) -> Callable[[], UUID]:
-        draw = self.ids(process.name)
-
-        def named() -> UUID:
-            drawn = draw()
-            self._names[drawn] = process.name
-            return drawn
-
-        return named
-
-    def _exited(self, process: Process, how: str) -> None:
-        """The process is over by itself; the operating system takes what still ran in it."""
-        self.tell(process.name, f"exits: {how}")
-        self._bury(process)
-
-    def kill(self, process: Process) -> None:
-        """SIGKILL."""
-        if process.is_dead:
-            return
-        self.tell(process.name, "is killed")
-        self._bury(process)
-
-    def stop(self, process: Process, level: int) -> None:
-        """SIGTERM, once or twice."""
-        solo = self._solos.get(process)
-        if solo is not None:
-            self.tell(process.name, f"is asked to leave ({level})")
-            self.auditor.asked_to_leave(process)
-            solo.stop(level)
-
-    def _bury(self, process: Process) -> None:
-        self.loop.kill(process)
-        self.server.forget(process)
-        self._ears.pop(process, None)
-        self._solos.pop(process, None)
-        name = process.name.rpartition(".")[0]
-        if self._workers.get(name) is process and not self.is_over:
-            delay = 0.2 if self.is_healed else self.weather.restart_delay()
-            self.loop.after(delay, self._start, name)
-
-    def hold(self, process: Process, seconds: float, *, is_suspended: bool) -> None:
-        """SIGSTOP, or the lid of the laptop."""
-        what = "its host is suspended" if is_suspended else "is paused"
-        self.tell(process.name, f"{what} for {seconds:.2f} s")
-        self.auditor.troubled(process, seconds)
-        if self.server.is_inside(process):
-            self.tell("store", f"may be locked by {process} meanwhile")
-            self.auditor.locked(seconds)
-        (self.loop.suspend if is_suspended else self.loop.pause)(process)
-        self.loop.after(seconds, self._go_on, process, self.loop.now, is_suspended)
-
-    def _go_on(self, process: Process, since: float, is_suspended: bool) -> None:
-        if process.is_held and not process.is_dead:
-            self.tell(process.name, "goes on")
-            self.auditor.troubled(process)
-            self.loop.resume(process, self.loop.now - since if is_suspended else 0.0)
+    def settings_of(self, children: int) -> Settings:
+        """What a supervisor of so many children runs with."""
+        return replace(self.settings, processes=children)
 
     # What the weather does to everybody
 
@@ -374,7 +247,7 @@ class World:
 
     def hint(self, queues: frozenset[str]) -> None:
         """A client says that queues have work."""
-        for ear in list(self._ears.values()):
+        for ear in list(self.crew.ears.values()):
             for delay in self.weather.hint_delays():
                 self.loop.after(delay, ear.hear, queues)
 
@@ -384,9 +257,7 @@ class World:
         self.is_healed = True
         self.server.stalled_until = self.server.down_until = 0.0
         self.auditor.healed()
-        for process in self.living():
-            if process.is_held:
-                self._go_on(process, self.loop.now, False)
+        self.crew.go_on(self.crew.living(), self.loop.now, False)
 
     def _saw(self, process: Process, words: str) -> None:
         jobs, workers = self.ground.rows()
@@ -406,6 +277,7 @@ class _Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, StoreError) and not self._world.is_over:
+        is_weather = "has not ticked" in record.msg
+        if not isinstance(error, StoreError) and not is_weather and not self._world.is_over:
             process = PROCESS.get(None)
             self._world.loop.errors.append(f"{process} logs: {record.getMessage()}")

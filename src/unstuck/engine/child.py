@@ -20,6 +20,7 @@ from uuid import UUID
 import msgspec
 
 from unstuck.engine.env import Env
+from unstuck.engine.executing import Isolate
 from unstuck.engine.framing import die_with_parent, read_frame
 from unstuck.engine.handler import Application
 from unstuck.engine.importing import load_application
@@ -72,11 +73,18 @@ def main() -> None:
         os._exit(CANNOT_START)
     if order.url is not None:
         application.use_url(order.url)
-    asyncio.run(_work(order, application, page))
+    asyncio.run(_work_and_exit(order, application, page))
 
 
-async def _work(order: ChildOrder, application: Application, page: Page) -> None:
+async def _work_and_exit(order: ChildOrder, application: Application, page: Page) -> NoReturn:
     """Work, and end the process from inside: a closing loop would wait for coroutines that do not stop."""
+    _exit(await work(order, application, page, Env()))
+
+
+async def work(
+    order: ChildOrder, application: Application, page: Page, env: Env, isolate: Isolate | None = None
+) -> Left:
+    """Register, work and leave; answers how. `isolate` runs attempts in processes of their own."""
     keeper = application.keeper
     lanes = {name: keeper.lane(name) for name in ("claim", "settle", "fence")}
     ear = keeper.ear()
@@ -85,7 +93,7 @@ async def _work(order: ChildOrder, application: Application, page: Page) -> None
         keeper.store,
         application.handlers,
         order.settings,
-        Env(),
+        env,
         page,
         lanes,
         kind="child",
@@ -94,20 +102,21 @@ async def _work(order: ChildOrder, application: Application, page: Page) -> None
         application=order.application,
         settle_inside=getattr(application, "settle_inside", None),
         is_one_file=keeper.engine == "sqlite",
+        isolate=isolate,
     )
-    saying = Saying(Env().now)
+    saying = Saying(env.now)
     while True:
-        page.tick = Env().now()
+        page.tick = env.now()
         try:
             await worker.register()
             break
         except StoreError as error:
             if page.drain_level:
                 page.leave()
-                _exit(Left.CLEAN)
+                return Left.CLEAN
             saying.say(logging.WARNING, type(error).__name__, "cannot register yet (%s)", error)
             await asyncio.sleep(order.settings.poll)
-    _exit(await worker.run())
+    return await worker.run()
 
 
 def _exit(left: Left) -> NoReturn:

@@ -53,11 +53,11 @@ class Loop:
                 self._failures = 0
                 self.page.loop_succeeded(self.name, self._env.now())
             if pause > 0:
+                alarm = asyncio.get_running_loop().call_later(pause, self._wake.set)
                 try:
-                    async with asyncio.timeout(pause):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
+                    await self._wake.wait()
+                finally:
+                    alarm.cancel()
             self._wake.clear()
 
     def _failed(self, error: Exception) -> float:

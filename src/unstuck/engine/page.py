@@ -242,7 +242,8 @@ class Page:
 
     def started(self) -> Iterator[Started]:
         """Every attempt that has started and whose ending is not confirmed."""
-        for number in range(self._slots):
+        phases = self._ints[_WORDS + 4 : _WORDS + self._slots * _SLOT_WORDS : _SLOT_WORDS].tolist()
+        for number in [number for number, phase in enumerate(phases) if phase]:
             at = _WORDS + number * _SLOT_WORDS
             phase = self._ints[at + 4]
             if phase:

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from unstuck.engine.env import Env
+from unstuck.engine.executing import Isolate
 from unstuck.engine.handler import Handler
 from unstuck.engine.looping import Loop
 from unstuck.engine.page import Page
@@ -45,6 +46,7 @@ class Solo:
         settle_inside: Any = None,
         is_one_file: bool = False,
         open_ear: Callable[[], Ear | None] | None = None,
+        isolate: Isolate | None = None,
     ):
         self._store = store
         self._open_lane = open_lane
@@ -55,6 +57,7 @@ class Solo:
         self._settle_inside = settle_inside
         self._is_one_file = is_one_file
         self._open_ear = open_ear
+        self._isolate = isolate
         self._page: Page | None = None
         self._stop_level = 0
         self.worker: Worker | None = None
@@ -92,6 +95,7 @@ class Solo:
             application=self._application,
             settle_inside=self._settle_inside,
             is_one_file=self._is_one_file,
+            isolate=self._isolate,
         )
         steadiness = Steadiness(settings.lease)
 

@@ -23,7 +23,7 @@ from typing import Any
 from uuid import UUID
 
 from unstuck.engine import burying
-from unstuck.engine.children import Child, spawn
+from unstuck.engine.children import Child, Spawner, Subprocesses
 from unstuck.engine.env import Env
 from unstuck.engine.looping import Loop
 from unstuck.engine.page import Page, Phase
@@ -51,7 +51,8 @@ START_LIMIT = 120.0
 class Supervisor:
     """Runs `settings.processes` children of one application until told to stop.
 
-    `url`, where given, is the store that the children use in place of the application's own.
+    `url`, where given, is the store that the children use in place of the application's own. `spawner`
+    starts their processes: subprocesses, where nobody says otherwise.
     """
 
     def __init__(
@@ -62,9 +63,9 @@ class Supervisor:
         env: Env | None = None,
         *,
         url: str | None = None,
+        spawner: Spawner | None = None,
     ):
-        self._application = application
-        self._url = url
+        self._spawner = spawner or Subprocesses(application, url)
         self._keeper = keeper
         self._store = keeper.store
         self._settings = settings
@@ -186,7 +187,7 @@ class Supervisor:
     def _spawn(self, ordinal: int, now: float) -> None:
         worker_id = self._env.new_id()
         try:
-            child = spawn(ordinal, self._application, worker_id, self.id, self._settings, now, self._url)
+            child = self._spawner(ordinal, worker_id, self.id, self._settings, now)
         except OSError as error:
             text = "child %d cannot be started (%s); trying again"
             self._saying.say(logging.ERROR, "spawn", text, ordinal, error)
@@ -225,8 +226,7 @@ class Supervisor:
                 if self._stop_level and self._env.now() - self._stopped_at > self._settings.grace + 60:
                     break
                 await asyncio.sleep(min(1.0, self._settings.poll))
-        if child.process.stdin is not None:
-            child.process.stdin.close()
+        child.process.release()
 
     async def _look_after(self, child: Child, now: float) -> None:
         page, settings = child.page, self._settings

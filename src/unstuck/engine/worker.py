@@ -21,7 +21,7 @@ from uuid import UUID
 from unstuck.engine.claiming import Claiming
 from unstuck.engine.context import Context
 from unstuck.engine.env import Env
-from unstuck.engine.executing import Executor
+from unstuck.engine.executing import Executor, Isolate
 from unstuck.engine.fencing import Fencing
 from unstuck.engine.handler import Handler
 from unstuck.engine.isolating import Isolating
@@ -76,6 +76,7 @@ class Worker:
         application: str | None = None,
         settle_inside: Any = None,
         is_one_file: bool = False,
+        isolate: Isolate | None = None,
     ):
         self.id = worker_id
         self._kind = kind
@@ -83,7 +84,8 @@ class Worker:
         self._lanes = lanes
         self._ear = ear
         self.shift = Shift(worker_id, store, handlers, settings, env, page, lanes["claim"], lanes["settle"])
-        isolate = Isolating(application, worker_id, env.dice).run if application else None
+        if isolate is None and application:
+            isolate = Isolating(application, worker_id, env.dice).run
         self.executor = Executor(self.shift, isolate, self._settle_inside_of(settle_inside))
         settling = Settling(self.shift, self.executor)
         claiming = self._claiming = Claiming(self.shift, self.executor)

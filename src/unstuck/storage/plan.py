@@ -67,10 +67,11 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One atomic change of the memory keeper; `apply` gets its tables."""
+    """One atomic change of the memory keeper; `apply` gets its tables, and where it only reads says so."""
 
     block: str
     apply: Callable[[Any], Any]
+    reads: bool = False
 
 
 Request = Statement | Script | Step

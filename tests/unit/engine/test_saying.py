@@ -123,7 +123,8 @@ def test_a_burial_that_has_to_wait_is_one_line_a_minute(
     boss = Supervisor("no:app", MemoryKeeper(), Settings(lease=1.0, sweep=0.5, poll=0.001), Env(now=clock))
 
     class Process:
-        stdin = None
+        def release(self) -> None:
+            """Nothing leads to it."""
 
     class Dead:
         worker_id = uuid4()

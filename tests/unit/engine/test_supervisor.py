@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import pytest
 
-from unstuck.engine import supervisor as engine
 from unstuck.engine.children import Child
 from unstuck.engine.env import Env
 from unstuck.engine.page import Page, Phase
@@ -82,17 +81,16 @@ def test_after_an_outage_a_child_has_two_leases_to_hear_something_again() -> Non
     assert not asyncio.run(story())
 
 
-def test_a_child_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_cannot_be_started_is_tried_again() -> None:
     tries: list[int] = []
 
     def spawn(ordinal: int, *rest: Any) -> Child:
         tries.append(ordinal)
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(engine, "spawn", spawn)
-
     async def story() -> None:
         watch = Watch()
+        watch.boss._spawner = spawn
         watch.boss._children.clear()
         await watch.pass_time(3, boss_heard=True, child_heard=False)
 

@@ -28,11 +28,8 @@ def promote(tables: MemoryTables, limit: int) -> dict[str, int]:
     now = moment(tables.clock())
     due = [
         (job.wake_at, job.id, job)
-        for job in tables.jobs.values()
-        if job.state is State.SCHEDULED
-        and job.wake_at is not None
-        and job.wake_at <= now
-        and not is_expired(job, now)
+        for job in tables.jobs.of(State.SCHEDULED)
+        if job.wake_at is not None and job.wake_at <= now and not is_expired(job, now)
     ]
     promoted = sorted(due)[:limit]
     lowest: dict[str, int] = {"": len(promoted)}
@@ -46,17 +43,16 @@ def expired(tables: MemoryTables, limit: int) -> list[Job]:
     """Jobs that were not started by their expiry."""
     now = moment(tables.clock())
     sources = sources_of(Event.EXPIRE)
-    return [job for job in by_id(tables.jobs.values()) if job.state in sources and is_expired(job, now)][
-        :limit
-    ]
+    return by_id(job for job in tables.jobs.of(*sources) if is_expired(job, now))[:limit]
 
 
 def survey(tables: MemoryTables) -> Survey:
     """What the sweep needs to see."""
     now_us = tables.clock()
     fronts: dict[str, list[Job]] = {}
-    for job in in_line(tables.jobs.values()):
-        if is_ready(job, moment(now_us)):
+    now = moment(now_us)
+    for job in in_line(tables.jobs.of(State.READY)):
+        if is_ready(job, now):
             fronts.setdefault(job.queue, []).append(job)
     return Survey(
         now_us=now_us,
@@ -82,9 +78,7 @@ def unhandled(tables: MemoryTables, queue: str, older_us: int, limit: int) -> li
     """Ready jobs at the front of the queue whose task no living worker knows."""
     now_us = tables.clock()
     known = tables.known_tasks()
-    front = [job for job in in_line(tables.jobs.values()) if job.queue == queue and job.state is State.READY][
-        :FRONT
-    ]
+    front = in_line(job for job in tables.jobs.of(State.READY) if job.queue == queue)[:FRONT]
     return [job for job in front if job.task not in known and now_us - _due_us(tables, job) > older_us][
         :limit
     ]
@@ -96,11 +90,8 @@ def waiting_unhandled(tables: MemoryTables, limit: int) -> list[tuple[Job, bool]
     known = tables.known_tasks()
     return [
         (job, job.task in known)
-        for job in by_id(tables.jobs.values())
-        if job.state is State.WAITING
-        and job.reason is Reason.NO_HANDLER
-        and job.wake_at is not None
-        and job.wake_at <= now
+        for job in by_id(tables.jobs.of(State.WAITING))
+        if job.reason is Reason.NO_HANDLER and job.wake_at is not None and job.wake_at <= now
     ][:limit]
 
 
@@ -163,7 +154,9 @@ def prune(tables: MemoryTables, limit: int) -> int:
         for job in tables.jobs.values()
         if job.keep_until is not None and job.keep_until <= now
     ]
-    gone = {job_id: tables.jobs.pop(job_id) for _, job_id in sorted(over)[:limit]}
+    gone = dict.fromkeys(job_id for _, job_id in sorted(over)[:limit])
+    for job_id in gone:
+        del tables.jobs[job_id]
     for key in [key for key in tables.attempts if key[0] in gone]:
         del tables.attempts[key]
     for line in [line for line in tables.logs if line[0] in gone]:

@@ -16,6 +16,9 @@ from unstuck.storage.plan import Mode, Request, Step
 def _apply(tables: MemoryTables, request: Request) -> Any:
     if not isinstance(request, Step):
         raise TypeError(f"the memory keeper runs steps, not a {type(request).__name__}")
+    if request.reads:
+        with tables.lock:
+            return request.apply(tables)
     with tables.one_step():
         return request.apply(tables)
 

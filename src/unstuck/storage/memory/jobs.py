@@ -44,7 +44,7 @@ def claim(
     behind = None if after is None else (after.line, after.id)
     candidates = [
         job
-        for job in tables.jobs.values()
+        for job in tables.jobs.of(State.READY)
         if job.queue == queue
         and is_ready(job, now)
         and job.task in tasks

@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 def _plan(name: str, mode: Mode, apply: Callable[[MemoryTables], R]) -> Plan[R]:
     def start() -> Requests[R]:
-        answer: R = yield Step(name, apply)
+        answer: R = yield Step(name, apply, reads=mode is Mode.READ)
         return answer
 
     return Plan(name, mode, start)

@@ -28,6 +28,37 @@ from unstuck.model.worker import Worker
 from unstuck.storage.protocol import QueueInfo
 
 
+class JobTable(dict[UUID, Job]):
+    """Jobs by id, and of each state, so that whoever asks for the few that wait does not read all that ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._states: dict[State, dict[UUID, Job]] = {state: {} for state in State}
+
+    def of(self, *states: State) -> list[Job]:
+        """Those in one of these states, in no promised order, yet always the same."""
+        return [job for state in states for job in self._states[state].values()]
+
+    def __setitem__(self, job_id: UUID, job: Job) -> None:
+        before = self.get(job_id)
+        if before is not None and before.state is not job.state:
+            del self._states[before.state][job_id]
+        self._states[job.state][job_id] = job
+        super().__setitem__(job_id, job)
+
+    def __delitem__(self, job_id: UUID) -> None:
+        del self._states[self[job_id].state][job_id]
+        super().__delitem__(job_id)
+
+    def restore(self, rows: dict[UUID, Job]) -> None:
+        """Make it what a copy says."""
+        for jobs in self._states.values():
+            jobs.clear()
+        self.clear()
+        for job_id, job in rows.items():
+            self[job_id] = job
+
+
 class MemoryTables:
     """Everything that a memory store holds. `clock` answers the store's now in microseconds."""
 
@@ -35,7 +66,7 @@ class MemoryTables:
         self.clock = clock
         self.instance = instance
         self.lock = threading.RLock()
-        self.jobs: dict[UUID, Job] = {}
+        self.jobs = JobTable()
         self.attempts: dict[tuple[UUID, int], Attempt] = {}
         self.logs: dict[tuple[UUID, int, int], LogLine] = {}
         self.workers: dict[UUID, Worker] = {}
@@ -48,11 +79,12 @@ class MemoryTables:
     def one_step(self) -> Generator[None, None, None]:
         """Alone with the tables; whatever is raised inside leaves them as they were."""
         with self.lock:
-            tables = self._tables()
+            jobs, tables = self.jobs.copy(), self._tables()
             before = [table.copy() for table in tables]
             try:
                 yield
             except BaseException:
+                self.jobs.restore(jobs)
                 for table, rows in zip(tables, before, strict=True):
                     table.clear()
                     table.update(rows)
@@ -84,7 +116,6 @@ class MemoryTables:
 
     def _tables(self) -> list[dict[Any, Any]]:
         return [
-            self.jobs,
             self.attempts,
             self.logs,
             self.workers,

@@ -42,8 +42,8 @@ def register(tables: MemoryTables, new: NewWorker) -> int:
             version=new.version,
         )
         tables.worker_tasks[new.id] = tuple(new.tasks)
-    for job in list(tables.jobs.values()):
-        if job.state is State.WAITING and job.reason is Reason.NO_HANDLER and job.task in new.tasks:
+    for job in tables.jobs.of(State.WAITING):
+        if job.reason is Reason.NO_HANDLER and job.task in new.tasks:
             tables.change(job, state=target_of(job.state, Event.WAKE), reason=None, wake_at=job.expires_at)
     return now_us
 
@@ -125,19 +125,15 @@ def as_read(tables: MemoryTables, worker: Worker) -> Worker:
         worker,
         lease_left_us=left,
         late_endings=sum(
-            row.worker_id == worker.id and row.late_at is not None for row in tables.attempts.values()
+            row.late_at is not None and row.worker_id == worker.id for row in tables.attempts.values()
         ),
-        running=len(owned(tables, worker.id)),
+        running=sum(job.worker_id == worker.id for job in tables.jobs.of(State.RUNNING)),
     )
 
 
 def owned(tables: MemoryTables, worker_id: UUID) -> list[ClaimedJob]:
     """The running attempts of a worker."""
-    return [
-        claimed(job)
-        for job in by_id(tables.jobs.values())
-        if job.state is State.RUNNING and job.worker_id == worker_id
-    ]
+    return [claimed(job) for job in by_id(tables.jobs.of(State.RUNNING)) if job.worker_id == worker_id]
 
 
 def orphans(
@@ -145,8 +141,8 @@ def orphans(
 ) -> list[tuple[ClaimedJob, Worker | None]]:
     """Running jobs whose worker has ended or, where asked, has no row."""
     found: list[tuple[ClaimedJob, Worker | None]] = []
-    for job in by_id(tables.jobs.values()):
-        if job.state is not State.RUNNING or job.worker_id is None or len(found) >= limit:
+    for job in by_id(tables.jobs.of(State.RUNNING)):
+        if job.worker_id is None or len(found) >= limit:
             continue
         worker = tables.workers.get(job.worker_id)
         if worker is None and include_missing:
@@ -164,13 +160,15 @@ def look(tables: MemoryTables, worker_id: UUID, queues: Sequence[str], tasks: Se
     ready: dict[str, int] = {}
     alarms: list[int] = []
     cancel: list[tuple[UUID, int]] = []
-    for job in by_id(tables.jobs.values()):
-        if job.queue in queues and job.task in tasks and is_ready(job, now):
-            if not tables.is_paused(job.queue):
-                ready[job.queue] = min(job.line, ready.get(job.queue, job.line))
-        elif job.state is State.SCHEDULED and job.wake_at is not None:
+    for job in tables.jobs.of(State.READY):
+        is_ours = job.queue in queues and job.task in tasks
+        if is_ours and is_ready(job, now) and not tables.is_paused(job.queue):
+            ready[job.queue] = min(job.line, ready.get(job.queue, job.line))
+    for job in tables.jobs.of(State.SCHEDULED):
+        if job.wake_at is not None:
             alarms.append(micros(job.wake_at) - now_us)
-        elif job.state is State.RUNNING and job.worker_id == worker_id and job.cancel_asked_at is not None:
+    for job in by_id(tables.jobs.of(State.RUNNING)):
+        if job.cancel_asked_at is not None and job.worker_id == worker_id:
             cancel.append((job.id, job.fence))
     return Look(
         now_us=now_us,
