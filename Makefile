@@ -13,6 +13,10 @@ URL =
 ARGS =
 SEEDS =
 JOBS =
+MINUTES =
+ENGINE =
+RATE =
+KEEP =
 SEED =
 WORLD =
 ONLY =
@@ -24,7 +28,11 @@ SECOND_GROUP = --durations=15 -m "(processes or timing) and not waits"
 # Frozen and stopped processes are waited for, a lease or three at a time: two such tests take nothing from each other.
 WAITING_GROUP = -n 2 --dist worksteal -m waits
 
-.PHONY: help demo test lint format types layers unit conformance simulate mutants processes docs-check clean
+# A storm has the machine to itself; its seed stays the same from run to run, so that two runs can be compared.
+CHAOS = $(BIN)/python -m tests.chaos
+CHAOS_SEED = 3
+
+.PHONY: help demo test lint format types layers unit conformance simulate mutants processes chaos docs-check clean
 
 help:
 	@echo "make demo         the main job on real files; FOLDER=… takes others, URL=postgresql://… another store"
@@ -37,6 +45,7 @@ help:
 	@echo "make simulate     simulated worlds; SEEDS=500, or SEED=17 to repeat one; WORLD=memory|sqlite|postgres"
 	@echo "make mutants      bugs planted one at a time in a copy, and who catches them; ONLY=part-of-a-name for some; no part of make test"
 	@echo "make processes    real processes, real signals, and timing; run alone; JOBS=20000 for the full number"
+	@echo "make chaos        a storm over real processes and servers: MINUTES=1 SEED=7 ENGINE=sqlite|postgres; run alone"
 	@echo "make docs-check   links, and the file names in ARCHITECTURE.md"
 	@echo "make clean        remove .venv, caches and builds"
 
@@ -97,6 +106,8 @@ test: $(VENV)/.dev
 	tests/timed.sh $(PYTEST) $(SECOND_GROUP) || failed="$$failed second-group"; \
 	echo "== and those that wait, two at a time =="; \
 	tests/timed.sh $(PYTEST) $(WAITING_GROUP) || failed="$$failed waiting-group"; \
+	echo "== a minute of chaos on PostgreSQL, alone =="; \
+	$(MAKE) --no-print-directory chaos MINUTES=1 SEED=$(CHAOS_SEED) ENGINE=postgres || failed="$$failed chaos"; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
 
 unit: $(VENV)/.dev
@@ -114,6 +125,10 @@ mutants: $(VENV)/.dev
 processes: $(VENV)/.dev
 	UNSTUCK_JOBS="$(JOBS)" $(PYTEST) $(SECOND_GROUP)
 	$(PYTEST) $(WAITING_GROUP)
+
+chaos: $(VENV)/.dev
+	PYTHONPATH=src:. $(CHAOS) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE)) $(if $(KEEP),--keep '$(KEEP)')
 
 docs-check: $(VENV)/.dev
 	$(PYTEST) tests/tidy/test_documents.py

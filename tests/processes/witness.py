@@ -44,6 +44,11 @@ def say(what: str, **more: Any) -> None:
     os.write(_descriptor(), json.dumps(line).encode() + b"\n")
 
 
+def sync() -> None:
+    """Have what was said survive the machine, too."""
+    os.fsync(_descriptor())
+
+
 @dataclass(frozen=True)
 class Word:
     """One line of the witness."""
@@ -73,6 +78,11 @@ class Witness:
         self.file = file
         self._read = 0
         self._words: list[Word] = []
+
+    def fresh(self) -> list[Word]:
+        """What was said since it was last asked."""
+        known = len(self._words)
+        return self.words()[known:]
 
     def words(self, what: str | None = None) -> list[Word]:
         """Everything said so far, or every word of one kind, in the order of the file."""
