@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.conformance.trying import SECOND, Trial
 from unstuck.model.errors import IdConflict, IllegalTransition
+from unstuck.model.happening import LoggedEvent
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SPANS = {"lease_left_us", "next_alarm_us", "oldest_us"}
@@ -49,6 +50,17 @@ def outcome(side: Trial, promise: str, args: Sequence[Any], options: Mapping[str
     if promise == "settle":
         return [each.answer for each in answer]
     return None if promise == "register" else answer
+
+
+def logged(line: LoggedEvent) -> Any:
+    """A line of the event log with its facts as moments; a keeper with a clock of a test's own has no `at`."""
+    facts = {
+        name: EPOCH + timedelta(microseconds=value)
+        if value is not None and (name == "line" or name.endswith(("_at", "_until")))
+        else value
+        for name, value in line.facts.items()
+    }
+    return [line.record, line.number, line.kind, str(line.name), facts]
 
 
 def seen(value: Any, now_us: int) -> Any:

@@ -35,7 +35,10 @@ class MemoryGround(Ground):
         del self.keeper.tables.workers[worker_id]
 
     def empty(self) -> None:
+        was_logged = self.keeper.tables.event_log is not None
         self.keeper.tables = MemoryTables(self.clock)
+        if was_logged:
+            self.keeper.tables.keep_events(True)
 
 
 KEEPERS: dict[str, Callable[[pytest.FixtureRequest], Ground]] = {

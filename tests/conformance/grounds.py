@@ -43,8 +43,17 @@ class SqlGround(Ground):
     def sql(self, text: str) -> None:
         self.script(text if text.rstrip().endswith(";") else f"{text};")
 
+    is_logged = False
+
     def empty(self) -> None:
-        self.script("\n".join(f"DELETE FROM {{{table}}};" for table in TABLES if table not in KEPT))
+        # The deletions are logged too, so the log is emptied last.
+        tables = [table for table in TABLES if table not in KEPT] + ["events"] * self.is_logged
+        self.script("\n".join(f"DELETE FROM {{{table}}};" for table in tables))
+
+    def keep_events(self) -> None:
+        super().keep_events()
+        self.is_logged = True
+        self.empty()
 
 
 class SqliteGround(SqlGround):
@@ -99,6 +108,9 @@ class PostgresGround(SqlGround):
 
     def close(self, house: House) -> None:
         """The house keeps what is shared."""
+        if self.is_logged:
+            self.keeper.migrator.keep_events(False)
+            self.script("DROP TABLE {events}; DELETE FROM {meta} WHERE name = 'event_log';")
 
 
 class PooledGround(PostgresGround):

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tests.conformance.comparing import alike, outcome, seen
+from tests.conformance.comparing import alike, logged, outcome, seen
 from tests.conformance.trying import BOOM, SECOND, Ground, Trial, new_id, new_job, new_worker
 from unstuck.model.job import ClaimedJob, Policy
 from unstuck.model.notice import Finding, Kind
@@ -342,6 +342,7 @@ class SideBySide(RuleBasedStateMachine):
         if not hasattr(self, "job_ids"):
             return
         self.both("workers", include_ended=True)
+        self.compare("events", *([logged(line) for line in side.events(limit=10**6)] for side in self.sides))
         self.both("queues")
         self.both("notices")
         self.both("offenders")
@@ -354,6 +355,8 @@ class SideBySide(RuleBasedStateMachine):
 @pytest.mark.parametrize("colour", ["blocking"], indirect=True)
 def test_a_keeper_answers_as_the_oracle_does(trial: Trial, oracle: Ground) -> None:
     other = Trial(oracle, "blocking", trial.house)
+    for ground in (oracle, trial.ground):
+        ground.keep_events()
 
     class Machine(SideBySide):
         oracle = other

@@ -76,6 +76,11 @@ class Ground(ABC):
     def empty(self) -> None:
         """Make the store as if it had just been opened."""
 
+    def keep_events(self) -> None:
+        """Turn the event log on, with nothing in it."""
+        self.empty()
+        self.keeper.migrator.keep_events(True)
+
     def close(self, house: House) -> None:
         """Give everything back."""
         house.close_keeper(self.keeper)

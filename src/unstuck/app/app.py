@@ -14,27 +14,36 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, overload
 from uuid import UUID
 
 from unstuck.app import commands, options
-from unstuck.app.chunks import achunks_of, chunks_of
+from unstuck.app.chunks import achunks_of, chunks_of, jobs_of, noted
 from unstuck.app.client import Client
 from unstuck.app.handle import Job
 from unstuck.app.health import Health, watch_health
 from unstuck.app.identity import Ids, id_of
 from unstuck.app.joining import Joined
-from unstuck.app.naming import main_name
+from unstuck.app.naming import folder_of, main_name
 from unstuck.app.options import Backoff, Keep
 from unstuck.app.settling import Settling
 from unstuck.app.task import P, Spec, Task, check_function, name_of
 from unstuck.engine.context import Context
 from unstuck.engine.handler import Handler
 from unstuck.model.errors import BadArguments, BadSetting, BadTask
-from unstuck.model.job import NewJob
+from unstuck.model.happening import LoggedEvent
 from unstuck.model.states import State
 from unstuck.rules.admitting import check_name
 from unstuck.rules.durations import Duration
@@ -60,7 +69,9 @@ class App:
 
     `url`: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…` or `memory://`; default
     $UNSTUCK_URL. `tasks`: modules to import so that a worker knows all tasks. `prefix` begins the table
-    names. `ids` makes the ids of jobs (UUIDv7; tests bring their own). Raises BadSetting.
+    names. `ids` makes the ids of jobs (UUIDv7; tests bring their own). `event_log`: a new store writes down
+    every change of a job, a worker or a queue (see `events`); one that does not is refused until
+    `unstuck migrate apply` turns the log on. Raises BadSetting.
     """
 
     def __init__(
@@ -70,6 +81,7 @@ class App:
         *,
         prefix: str = USUAL_PREFIX,
         ids: Callable[[], UUID] | None = None,
+        event_log: bool = False,
     ):
         if isinstance(tasks, str):
             raise BadSetting(f"tasks={tasks!r} must be a list of module names")
@@ -81,8 +93,9 @@ class App:
         self._prefix = prefix
         self._tasks_in = tuple(tasks)
         frame = inspect.currentframe()
-        self._url = absolute_url(said, _folder_of(frame.f_back if frame else None))
-        self._client = Client(open_keeper(self._url, prefix), ids or Ids())
+        self._url = absolute_url(said, folder_of(frame.f_back if frame else None))
+        self._event_log = event_log
+        self._client = Client(open_keeper(self._url, prefix, event_log=event_log), ids or Ids())
 
     # Declaring tasks
 
@@ -196,9 +209,9 @@ class App:
         jobs: list[Job[R]] = []
         for chunk in chunks_of(specs, whole=tx is not None):
             try:
-                jobs += self._client.enqueue(_jobs_of(chunk), tx)
+                jobs += self._client.enqueue(jobs_of(chunk), tx)
             except Exception as error:
-                raise _noted(error, len(jobs)) from error.__cause__
+                raise noted(error, len(jobs)) from error.__cause__
         return jobs
 
     async def aenqueue_many(
@@ -208,9 +221,9 @@ class App:
         jobs: list[Job[R]] = []
         async for chunk in achunks_of(specs, whole=tx is not None):
             try:
-                jobs += await self._client.aenqueue(_jobs_of(chunk), tx)
+                jobs += await self._client.aenqueue(jobs_of(chunk), tx)
             except Exception as error:
-                raise _noted(error, len(jobs)) from error.__cause__
+                raise noted(error, len(jobs)) from error.__cause__
         return jobs
 
     def job(self, id: UUID | str) -> Job[Any]:
@@ -264,6 +277,25 @@ class App:
     async def ahealth(self) -> Health:
         """The async twin of `health`."""
         return await self._client.ado(watch_health(self.store, self.keeper.url_shown))
+
+    def events(self, after: tuple[str, int] | None = None, *, page: int = 1000) -> Iterator[LoggedEvent]:
+        """The lines of the event log behind (record, number) `after`, read page by page while you go on.
+
+        Record by record, each in its own order; there is no order between records. With `after=(id, 0)`
+        the lines of that record come first. Raises BadSetting where the store never kept a log.
+        """
+        while lines := self._client.do(commands.ask(self.store.events(after, page))):
+            yield from lines
+            after = (lines[-1].record, lines[-1].number)
+
+    async def aevents(
+        self, after: tuple[str, int] | None = None, *, page: int = 1000
+    ) -> AsyncIterator[LoggedEvent]:
+        """The async twin of `events`."""
+        while lines := await self._client.ado(commands.ask(self.store.events(after, page))):
+            for line in lines:
+                yield line
+            after = (lines[-1].record, lines[-1].number)
 
     def close(self) -> None:
         """Close the blocking connections; the app may be used again and opens new ones."""
@@ -320,6 +352,11 @@ class App:
         return self._prefix
 
     @property
+    def event_log(self) -> bool:
+        """Whether the app asks for the event log."""
+        return self._event_log
+
+    @property
     def store(self) -> Store:
         """The store's promises."""
         return self._client.store
@@ -327,7 +364,7 @@ class App:
     def use_url(self, url: str, folder: str | Path | None = None) -> None:
         """Point the app at another store, as `--url` does; relative paths are resolved against `folder`."""
         self._url = absolute_url(url, Path(folder or Path.cwd()))
-        self._client.use(open_keeper(self._url, self._prefix))
+        self._client.use(open_keeper(self._url, self._prefix, event_log=self._event_log))
 
     def load_tasks(self) -> None:
         """Import the modules named in `App(tasks=…)`. Raises BadSetting for one that is not there."""
@@ -348,18 +385,6 @@ class App:
         return Settling(self._client, context, tx, result)
 
 
-def _folder_of(frame: FrameType | None) -> Path:
-    file = frame.f_globals.get("__file__") if frame else None
-    return Path(file).absolute().parent if file else Path.cwd()
-
-
-def _jobs_of(specs: Sequence[Spec[Any]]) -> list[NewJob]:
-    for spec in specs:
-        if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise BadArguments(f"{spec!r} is not a spec: enqueue_many takes task.spec(…)")
-    return [spec.job() for spec in specs]
-
-
 def _filter(
     state: State | str | None,
     queue: str | None,
@@ -373,9 +398,3 @@ def _filter(
     except ValueError:
         raise BadArguments(f"state={state!r} is not a state: {', '.join(State)}") from None
     return Filter(states=states, queue=queue, task=task, label=label, after=after, limit=limit)
-
-
-def _noted(error: Exception, before: int) -> Exception:
-    if before:
-        error.add_note(f"{before:,} jobs of earlier chunks are enqueued and stay")
-    return error

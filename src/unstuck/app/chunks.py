@@ -6,8 +6,12 @@ know whether the whole fits in one, then chunk by chunk. Both colours cut alike.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from unstuck.app.task import Spec
+from unstuck.model.errors import BadArguments
+from unstuck.model.job import NewJob
 
 T = TypeVar("T")
 
@@ -50,3 +54,18 @@ async def _either(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     else:
         for item in items:
             yield item
+
+
+def jobs_of(specs: Sequence[Spec[Any]]) -> list[NewJob]:
+    """The jobs that these specs describe. Raises BadArguments for what is none."""
+    for spec in specs:
+        if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise BadArguments(f"{spec!r} is not a spec: enqueue_many takes task.spec(…)")
+    return [spec.job() for spec in specs]
+
+
+def noted(error: Exception, before: int) -> Exception:
+    """The error, with a note of the jobs that stay although it was raised."""
+    if before:
+        error.add_note(f"{before:,} jobs of earlier chunks are enqueued and stay")
+    return error

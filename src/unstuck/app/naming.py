@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import FrameType
 
 
 def main_name() -> str | None:
@@ -39,3 +40,9 @@ def name_of_file(file: Path, path: list[str]) -> str | None:
     if folder not in {Path(entry or ".").resolve() for entry in path} and len(parts) > 1:
         return None
     return ".".join(parts)
+
+
+def folder_of(frame: FrameType | None) -> Path:
+    """The folder of the module whose frame this is, else the current one."""
+    file = frame.f_globals.get("__file__") if frame else None
+    return Path(file).absolute().parent if file else Path.cwd()

@@ -46,7 +46,12 @@ def worker(
     address = None if health_port is None else address_of(health_port)
     name = place.needed_app()
     described = describe(name)
-    keeper = open_keeper(place.override or described.url, described.prefix, application="unstuck worker")
+    keeper = open_keeper(
+        place.override or described.url,
+        described.prefix,
+        application="unstuck worker",
+        event_log=described.event_log,
+    )
     if keeper.engine == "memory":
         raise BadSetting(
             "memory:// lives in one process only: unstuck dev runs it, a worker needs a real store"

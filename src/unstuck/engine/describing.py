@@ -23,6 +23,7 @@ class Description(msgspec.Struct):
     url: str = ""
     prefix: str = ""
     tasks: list[str] = []
+    event_log: bool = False
     wrong: str = ""
 
 
@@ -49,7 +50,9 @@ def main() -> None:
     with os.fdopen(int(sys.argv[2]), "wb") as pipe:
         try:
             application = load_application(sys.argv[1])
-            said = Description(application.url, application.prefix, sorted(application.handlers))
+            said = Description(
+                application.url, application.prefix, sorted(application.handlers), application.event_log
+            )
         except UnstuckError as error:
             said = Description(wrong=str(error))
         write_frame(pipe, said)

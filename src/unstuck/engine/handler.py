@@ -75,6 +75,11 @@ class Application(Protocol):
         """What stands before every table name."""
         ...
 
+    @property
+    def event_log(self) -> bool:
+        """Whether a new store of it keeps an event log."""
+        ...
+
     def use_url(self, url: str) -> None:
         """Point it at another store, as `--url` does."""
         ...

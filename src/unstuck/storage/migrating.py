@@ -8,6 +8,9 @@ then nothing is applied on top: a half-applied step must never be taken for a wh
 
 Workers and clients only ever ask for the status. `unstuck migrate apply` is what changes a store; the
 one exception is an SQLite file that was empty when it was opened.
+
+Beside the ladder stands one thing that only some stores have, the event log (`storage.event_log`): where
+the application asks for it, a store without it is behind, and `apply` turns it on.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from importlib import resources
 from typing import Protocol
 
 from unstuck.model.errors import SchemaMismatch
+from unstuck.storage import event_log as log
 from unstuck.storage.plan import (
     BlockingConnection,
     Mode,
@@ -39,6 +43,9 @@ HAS_TABLE = block("has_table")
 LOCK_MIGRATIONS = block("lock_migrations")
 APPLIED_STEPS = block("applied_steps")
 RECORD_STEP = block("record_step")
+
+EVENT_LOG = "event_log"
+"""The name of what is no step: number 0."""
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _APPLY = "run `unstuck migrate apply`"
@@ -84,36 +91,74 @@ class Migrator(Protocol):
         """Apply what is missing, step by step; answers the steps applied now. Raises SchemaMismatch."""
         ...
 
+    def keep_events(self, is_on: bool) -> bool:
+        """Turn the event log on or off; False where nothing was to be done."""
+        ...
+
 
 class Ladder:
-    """The migrator of an SQL engine; `connect` opens a connection that does not ask for a schema."""
+    """The migrator of an SQL engine; `connect` opens a connection that does not ask for a schema.
 
-    def __init__(self, dialect: Dialect, connect: Callable[[], AbstractContextManager[BlockingConnection]]):
+    `event_log` says that the application asks for the event log.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        connect: Callable[[], AbstractContextManager[BlockingConnection]],
+        event_log: bool = False,
+    ):
         self._dialect = dialect
         self._connect = connect
         self._rungs = read_rungs(dialect.engine)
+        self._event_log = event_log
 
     def status(self) -> Status:
         with self._connect() as connection:
-            return run(connection, status(self._dialect, self._rungs))
+            return run(connection, status(self._dialect, self._rungs, self._event_log))
 
     def sql(self) -> str:
-        return "\n".join(script_of(self._dialect, rung) for rung in self.status().missing)
+        stands = self.status()
+        scripts = [script_of(self._dialect, rung) for rung in stands.missing if rung.number]
+        if self._event_log and not stands.is_current:
+            scripts.append(log.script_for_people(self._dialect))
+        return "\n".join(scripts)
 
     def apply(self) -> list[Rung]:
         with self._connect() as connection:
-            return climb(connection, self._dialect, self._rungs)
+            return climb(connection, self._dialect, self._rungs, self._event_log)
+
+    def keep_events(self, is_on: bool) -> bool:
+        with self._connect() as connection:
+            return run(connection, (log.turn_on if is_on else log.turn_off)(self._dialect))
 
 
-def climb(connection: BlockingConnection, dialect: Dialect, rungs: Sequence[Rung]) -> list[Rung]:
-    """Apply the steps that are missing; answers those applied now."""
-    return [rung for rung in rungs if run(connection, _apply(dialect, rungs, rung))]
+def climb(
+    connection: BlockingConnection, dialect: Dialect, rungs: Sequence[Rung], event_log: bool = False
+) -> list[Rung]:
+    """Apply the steps that are missing, and renew or turn on the event log; answers what was done now."""
+    done = [rung for rung in rungs if run(connection, _apply(dialect, rungs, rung))]
+    is_kept = event_log or run(connection, log.in_force()) not in (None, log.OFF)
+    if is_kept and run(connection, log.turn_on(dialect)):
+        done.append(event_log_rung(dialect))
+    return done
+
+
+def event_log_rung(dialect: Dialect) -> Rung:
+    """The event log, in the words of the ladder, of which it is no step."""
+    return Rung(0, EVENT_LOG, log.text_of(dialect), log.checksum_of(dialect))
 
 
 @planned(Mode.READ)
-def status(dialect: Dialect, rungs: Sequence[Rung]) -> Requests[Status]:
-    """Where the store stands, as a plan."""
-    return (yield from _status(dialect, rungs))
+def status(dialect: Dialect, rungs: Sequence[Rung], event_log: bool = False) -> Requests[Status]:
+    """Where the store stands, as a plan; `event_log`: it must keep one."""
+    stands = yield from _status(dialect, rungs)
+    if event_log and stands.is_current:
+        found: Rows = yield Statement(log.EVENT_LOG)
+        if not found or found[0][0] == log.OFF:
+            sentence = f"the store keeps no event log, and the app asks for one: {_APPLY}"
+            return Status("behind", sentence, stands.applied, (event_log_rung(dialect),))
+    return stands
 
 
 @planned(Mode.TRANSACTION)
@@ -203,6 +248,6 @@ def read_rungs(engine: str) -> tuple[Rung, ...]:
     return tuple(rungs)
 
 
-def current(dialect: Dialect) -> Plan[Status]:
+def current(dialect: Dialect, event_log: bool = False) -> Plan[Status]:
     """Where the store stands against the steps of this version, as a plan."""
-    return status(dialect, read_rungs(dialect.engine))
+    return status(dialect, read_rungs(dialect.engine), event_log)

@@ -93,20 +93,26 @@ class Keeper(ABC):
 
 
 def open_keeper(
-    url: str, prefix: str = USUAL_PREFIX, *, folder: str | Path | None = None, application: str = "unstuck"
+    url: str,
+    prefix: str = USUAL_PREFIX,
+    *,
+    folder: str | Path | None = None,
+    application: str = "unstuck",
+    event_log: bool = False,
 ) -> Keeper:
     """The keeper for a URL; nothing is connected yet.
 
     A relative SQLite path is resolved against `folder` (default: the current one). `prefix` stands
-    before every table name. `application` names the connections on a PostgreSQL server. Raises
-    BadSetting for a URL that no engine answers to.
+    before every table name. `application` names the connections on a PostgreSQL server. With `event_log`
+    a new store keeps an event log, and one that does not is refused at the first use. Raises BadSetting
+    for a URL that no engine answers to.
     """
     check_prefix(prefix)
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         from unstuck.storage.sqlite.keeper import SqliteKeeper
 
-        return SqliteKeeper(sqlite_path(url, folder), prefix)
+        return SqliteKeeper(sqlite_path(url, folder), prefix, event_log=event_log)
     if parts.scheme in ("postgresql", "postgres"):
         try:
             from unstuck.storage.postgres.keeper import PostgresKeeper
@@ -114,11 +120,11 @@ def open_keeper(
             if error.name not in ("psycopg", "psycopg_pool"):
                 raise
             raise BadSetting("PostgreSQL needs psycopg: pip install 'unstuck[postgres]'") from None
-        return PostgresKeeper(url, prefix, application)
+        return PostgresKeeper(url, prefix, application, event_log=event_log)
     if parts.scheme == "memory":
         from unstuck.storage.memory.keeper import MemoryKeeper
 
-        return MemoryKeeper()
+        return MemoryKeeper(event_log=event_log)
     shown = f"{parts.scheme}://" if parts.scheme else repr(url)
     raise BadSetting(f"{shown} is no store that unstuck knows: use {SCHEMES}")
 

@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from unstuck.model.audit import AuditEntry, Repair
+from unstuck.model.happening import LoggedEvent
 from unstuck.model.job import Attempt, ClaimedJob, Inserted, Job, LogLine, NewJob
 from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Reason, State
@@ -350,6 +351,17 @@ class Store(Protocol):
 
     def queues(self) -> Plan[list[QueueInfo]]:
         """Every queue that has a row or a job, by name, with its counts by state."""
+        ...
+
+    def events(self, after: tuple[str, int] | None = None, limit: int = 1000) -> Plan[list[LoggedEvent]]:
+        """A page of the event log: in order of (record, number), behind `after`.
+
+        Where the store keeps one, each committed change of a job, a worker or a queue has its line, written
+        in the same transaction; a renewal, progress, and a change that leaves all facts as they were have
+        none. Lines of one record are numbered without gaps in the order of their commits, and the last one
+        says what the row says; between records there is no order. Raises BadSetting where there never was
+        a log.
+        """
         ...
 
     def meta(self) -> Plan[dict[str, str]]:

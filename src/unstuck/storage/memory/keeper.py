@@ -75,6 +75,9 @@ class MemoryEar:
 class MemoryMigrator:
     """There is no schema to migrate."""
 
+    def __init__(self, keeper: MemoryKeeper):
+        self._keeper = keeper
+
     def status(self) -> Status:
         """Always current."""
         return Status("current", "memory has no schema", applied=(), missing=())
@@ -87,18 +90,24 @@ class MemoryMigrator:
         """Nothing."""
         return []
 
+    def keep_events(self, is_on: bool) -> bool:
+        """Turn the event log on or off; False where nothing was to be done."""
+        return self._keeper.tables.keep_events(is_on)
+
 
 class MemoryKeeper(Keeper):
-    """One store in memory. `tables` may be given, with a clock of the caller's own."""
+    """One store in memory. `tables` may be given, with a clock of the caller's own; `event_log` turns theirs on."""
 
     engine = "memory"
     url_shown = "memory://"
     dialect = None
 
-    def __init__(self, tables: MemoryTables | None = None):
+    def __init__(self, tables: MemoryTables | None = None, event_log: bool = False):
         self.tables = tables or MemoryTables(_real_us)
+        if event_log:
+            self.tables.keep_events(True)
         self.store = MemoryStore()
-        self.migrator = MemoryMigrator()
+        self.migrator = MemoryMigrator(self)
         self._ears: list[MemoryEar] = []
         self._ears_lock = threading.Lock()
 

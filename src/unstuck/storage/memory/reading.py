@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from unstuck.model.audit import AuditEntry
+from unstuck.model.errors import BadSetting
+from unstuck.model.happening import LoggedEvent
 from unstuck.model.job import PRIORITY_STEP_US, Attempt, Job, LogLine
 from unstuck.model.states import State
 from unstuck.storage.memory.tables import MemoryTables, by_id
@@ -62,6 +64,13 @@ def audit(tables: MemoryTables, limit: int) -> list[AuditEntry]:
 def meta(tables: MemoryTables) -> dict[str, str]:
     """The store's own facts."""
     return {"instance": tables.instance, "schema": "0", "now_us": str(tables.clock())}
+
+
+def events(tables: MemoryTables, after: tuple[str, int] | None, limit: int) -> list[LoggedEvent]:
+    """A page of the event log."""
+    if tables.event_log is None:
+        raise BadSetting("the store keeps no event log: begin with App(…, event_log=True)")
+    return tables.event_log.page(after, limit)
 
 
 def check(tables: MemoryTables) -> dict[str, Any]:

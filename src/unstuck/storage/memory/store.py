@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from unstuck.model.audit import AuditEntry, Repair
+from unstuck.model.happening import LoggedEvent
 from unstuck.model.job import Attempt, ClaimedJob, Inserted, Job, LogLine, NewJob
 from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Reason, State
@@ -181,6 +182,9 @@ class MemoryStore:
 
     def queues(self) -> Plan[list[QueueInfo]]:
         return _read("queues", reading.queues)
+
+    def events(self, after: tuple[str, int] | None = None, limit: int = 1000) -> Plan[list[LoggedEvent]]:
+        return _read("events", lambda tables: reading.events(tables, after, limit))
 
     def meta(self) -> Plan[dict[str, str]]:
         return _read("meta", reading.meta)

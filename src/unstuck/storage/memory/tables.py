@@ -25,6 +25,7 @@ from unstuck.model.job import PRIORITY_STEP_US, Attempt, ClaimedJob, Job, LogLin
 from unstuck.model.notice import Kind, Notice
 from unstuck.model.states import State
 from unstuck.model.worker import Worker
+from unstuck.storage.memory.recording import EventLog, Recorded
 from unstuck.storage.protocol import QueueInfo
 
 
@@ -74,6 +75,26 @@ class MemoryTables:
         self.queues: dict[str, QueueInfo] = {}
         self.notices: dict[tuple[Kind, str], Notice] = {}
         self.audit: dict[UUID, AuditEntry] = {}
+        self.event_log: EventLog | None = None
+        self._is_logged = False
+
+    def keep_events(self, is_on: bool) -> bool:
+        """Write a line for every change from now on, or no more; False where nothing was to be done."""
+        with self.lock:
+            if is_on is self._is_logged:
+                return False
+            self._is_logged = is_on
+            if not is_on:
+                self.jobs, self.workers, self.queues = dict(self.jobs), dict(self.workers), dict(self.queues)
+                return True
+            log = self.event_log = self.event_log or EventLog(self.clock)
+            for kind, table in (("job", self.jobs), ("worker", self.workers), ("queue", self.queues)):
+                for key, row in table.items():
+                    log.found(kind, key, row)
+            self.jobs = Recorded(self.jobs, log.tell_job)
+            self.workers = Recorded(self.workers, log.tell_worker)
+            self.queues = Recorded(self.queues, log.tell_queue)
+            return True
 
     @contextmanager
     def one_step(self) -> Generator[None, None, None]:
@@ -81,6 +102,7 @@ class MemoryTables:
         with self.lock:
             jobs, tables = self.jobs.copy(), self._tables()
             before = [table.copy() for table in tables]
+            lines = self.event_log.length if self.event_log else 0
             try:
                 yield
             except BaseException:
@@ -88,6 +110,8 @@ class MemoryTables:
                 for table, rows in zip(tables, before, strict=True):
                     table.clear()
                     table.update(rows)
+                if self.event_log:
+                    self.event_log.forget_behind(lines)
                 raise
 
     def change(self, job: Job, **columns: Any) -> Job:

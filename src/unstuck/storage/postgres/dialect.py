@@ -41,7 +41,7 @@ class PostgresDialect(Dialect):
 
     def phrase(self, word: str, rest: str) -> str | None:
         match word:
-            case "now":
+            case "now" | "event_now":
                 return self.now
             case "now_us":
                 return _micros(self.now)
@@ -76,6 +76,11 @@ class PostgresDialect(Dialect):
                 return f"{parameter}::{kind} IS NULL"
             case "true":
                 return f"{rest}::boolean"
+            case "document":
+                return "json_build_object"
+            case "differ":
+                one, other = rest.split()
+                return f"{one} IS DISTINCT FROM {other}"
             case "label":
                 column, key = rest.split()
                 return f"({column}::jsonb ->> {key})"

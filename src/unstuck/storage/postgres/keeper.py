@@ -34,12 +34,20 @@ class PostgresKeeper(Keeper):
 
     engine = "postgres"
 
-    def __init__(self, url: str, prefix: str = "unstuck_", application: str = "unstuck", now: str = NOW):
+    def __init__(
+        self,
+        url: str,
+        prefix: str = "unstuck_",
+        application: str = "unstuck",
+        now: str = NOW,
+        event_log: bool = False,
+    ):
         self.address = Address.of(url, application)
         self.url_shown = self.address.shown
         self.dialect = self._dialect = PostgresDialect(prefix, now)
         self.store = PostgresStore(prefix)
-        self.migrator = Ladder(self._dialect, self._connected)
+        self.migrator = Ladder(self._dialect, self._connected, event_log)
+        self._event_log = event_log
         self._channel = f"{prefix}hints"
         self._pool = Pool(self.open)
         self._async_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool] = WeakKeyDictionary()
@@ -51,7 +59,7 @@ class PostgresKeeper(Keeper):
         connection = PostgresConnection(self.address, self._dialect)
         try:
             if self._checked_by != os.getpid():
-                self._check(run(connection, current(self._dialect)))
+                self._check(run(connection, current(self._dialect, self._event_log)))
             return connection
         except BaseException:
             connection.close()
@@ -62,7 +70,7 @@ class PostgresKeeper(Keeper):
         connection = await AsyncPostgresConnection.open(self.address, self._dialect)
         try:
             if self._checked_by != os.getpid():
-                self._check(await run_async(connection, current(self._dialect)))
+                self._check(await run_async(connection, current(self._dialect, self._event_log)))
             return connection
         except BaseException:
             await connection.aclose()

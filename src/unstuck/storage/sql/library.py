@@ -40,11 +40,18 @@ TABLES = (
     "meta",
     "migrations",
 )
+"""The tables of the ladder."""
+
+ON_REQUEST = ("events",)
+"""Tables that only some stores have: see `storage.event_log`."""
 
 _NAME_LINE = re.compile(r"^-- (name|part): (\S+)\s*$")
 _FRAGMENT = re.compile(r"\{(/?[a-z][^{}]*)\}")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,30}")
+
+SCRIPTS = ("event_log_off", "event_log_on")
+"""Several statements that are run as one text; the parts that they mention count as asked for."""
 
 _asked_for: set[str] = set()
 
@@ -176,14 +183,19 @@ class Dialect(ABC):
             for room in ("unstuck.storage.sql.store", "unstuck.storage.migrating"):
                 import_module(room)
 
-            self._blocks = join_blocks(
-                self.engine, _read("sql", "common.sql"), self.own_blocks(), asked_for()
-            )
+            common = {**_read("sql", "common.sql"), **_read("sql", "event_log.sql")}
+            scripts = "".join(self.script(name) for name in SCRIPTS)
+            asked = asked_for() | {said for said in _FRAGMENT.findall(scripts) if said.startswith("part ")}
+            self._blocks = join_blocks(self.engine, common, self.own_blocks(), asked)
         return self._blocks
 
     def own_blocks(self) -> Mapping[str, Block]:
         """The blocks that this engine says differently."""
         return _read(self.engine, "statements.sql")
+
+    def script(self, name: str) -> str:
+        """A script of this engine as it stands in its file, `name` being one of SCRIPTS."""
+        return (resources.files("unstuck.storage") / self.engine / f"{name}.sql").read_text(encoding="utf-8")
 
     def spell(self, statement: Statement, style: Style) -> Iterator[Spelled]:
         """The statement for a driver: once, or once per row where the engine has no arrays."""
@@ -208,7 +220,7 @@ class Dialect(ABC):
 
         def replace(match: re.Match[str]) -> str:
             said = match[1]
-            if said in TABLES:
+            if said in TABLES or said in ON_REQUEST:
                 return self.prefix + said
             if said.startswith("name "):
                 return self.prefix + said.removeprefix("name ").strip()

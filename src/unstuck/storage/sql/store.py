@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from unstuck.storage import event_log
 from unstuck.storage.plan import Mode, Plan, Requests, Rows, Statement, planned
 from unstuck.storage.sql import auditing, chores, jobs, operating, reading, settling, surveying
 from unstuck.storage.sql import workers as owners
@@ -64,6 +65,7 @@ class SqlStore:
     attempts = staticmethod(reading.attempts)
     logs = staticmethod(reading.logs)
     queues = staticmethod(reading.queues)
+    events = staticmethod(event_log.events)
     meta = staticmethod(reading.meta)
     offenders = staticmethod(reading.offenders)
 

@@ -75,6 +75,14 @@ class SqliteDialect(Dialect):
                 return f"{rest.split()[0]} IS NULL"
             case "true":
                 return rest
+            case "document":
+                return "json_object"
+            case "differ":
+                one, other = rest.split()
+                return f"{one} IS NOT {other}"
+            case "event_now":
+                # A trigger has no parameters; what would be real time in a simulated world is left out there.
+                return self.now_in_a_script if self.clock is process_clock else "NULL"
             case "label":
                 column, key = rest.split()
                 return f"(SELECT e.value FROM json_each({column}) AS e WHERE e.key = {key})"

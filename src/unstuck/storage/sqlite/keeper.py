@@ -43,12 +43,14 @@ class SqliteKeeper(Keeper):
         prefix: str = "unstuck_",
         clock: Callable[[], int] = process_clock,
         busy_seconds: float = BUSY_SECONDS,
+        event_log: bool = False,
     ):
         self.path = path
         self.url_shown = f"sqlite:///{path}"
         self.dialect = self._dialect = SqliteDialect(prefix, clock)
         self.store = SqliteStore(prefix)
-        self.migrator = Ladder(self._dialect, self._connected)
+        self.migrator = Ladder(self._dialect, self._connected, event_log)
+        self._event_log = event_log
         self._busy_seconds = busy_seconds
         self._opening = threading.Lock()
         self._was_opened = False
@@ -111,8 +113,8 @@ class SqliteKeeper(Keeper):
     def _prepare(self, connection: SqliteConnection) -> None:
         if connection.is_new():
             connection.use_wal()
-            climb(connection, self._dialect, read_rungs(self.engine))
-        stands = run(connection, current(self._dialect))
+            climb(connection, self._dialect, read_rungs(self.engine), self._event_log)
+        stands = run(connection, current(self._dialect, self._event_log))
         if not stands.is_current:
             raise SchemaMismatch(f"{self.path}: {stands.sentence}")
         connection.use_wal()
