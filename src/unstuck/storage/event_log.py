@@ -47,10 +47,10 @@ def in_force() -> Requests[str | None]:
 
 
 @planned(Mode.TRANSACTION)
-def turn_on(dialect: Dialect) -> Requests[bool]:
-    """Make the triggers those of this version; False where they were."""
+def turn_on(dialect: Dialect, anew: bool = False) -> Requests[bool]:
+    """Make the triggers those of this version; False where they were, unless it is asked for `anew`."""
     checksum = checksum_of(dialect)
-    if (yield from _in_force()) == checksum:
+    if (yield from _in_force()) == checksum and not anew:
         return False
     yield Script("turn the event log on", dialect.resolve(text_of(dialect), "event_log"))
     yield Statement(PUT_EVENT_LOG, {"value": checksum})

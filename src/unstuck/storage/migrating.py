@@ -139,7 +139,8 @@ def climb(
     """Apply the steps that are missing, and renew or turn on the event log; answers what was done now."""
     done = [rung for rung in rungs if run(connection, _apply(dialect, rungs, rung))]
     is_kept = event_log or run(connection, log.in_force()) not in (None, log.OFF)
-    if is_kept and run(connection, log.turn_on(dialect)):
+    # A step may have made a table anew, and a table takes its triggers along.
+    if is_kept and run(connection, log.turn_on(dialect, anew=bool(done))):
         done.append(event_log_rung(dialect))
     return done
 
