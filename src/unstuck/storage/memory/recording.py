@@ -1,6 +1,6 @@
 """The event log of the memory keeper: dicts that write a line for every row set or deleted.
 
-The tables of a store with the log are dicts of this kind, so no operation can change a row without its
+The tables of a store with the log tell of every row, so no operation can change a row without its
 line. A step that fails takes its lines back with its rows. What a line says, and which changes have
 none, is the same as on the SQL engines, where triggers write it; the conformance suite compares them.
 """
@@ -50,14 +50,6 @@ class Recorded(dict[K, V]):
         before = self[key]
         super().__delitem__(key)
         self._tell(key, before, None)
-
-    def pop(self, key: K, *default: Any) -> Any:
-        """Delete, and answer the row."""
-        if key not in self:
-            return super().pop(key, *default)
-        row = self[key]
-        del self[key]
-        return row
 
 
 class EventLog:

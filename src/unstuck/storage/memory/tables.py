@@ -34,6 +34,7 @@ class JobTable(dict[UUID, Job]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.tell: Callable[[UUID, Job | None, Job | None], None] | None = None
         self._states: dict[State, dict[UUID, Job]] = {state: {} for state in State}
 
     def of(self, *states: State) -> list[Job]:
@@ -46,10 +47,15 @@ class JobTable(dict[UUID, Job]):
             del self._states[before.state][job_id]
         self._states[job.state][job_id] = job
         super().__setitem__(job_id, job)
+        if self.tell is not None:
+            self.tell(job_id, before, job)
 
     def __delitem__(self, job_id: UUID) -> None:
-        del self._states[self[job_id].state][job_id]
+        before = self[job_id]
+        del self._states[before.state][job_id]
         super().__delitem__(job_id)
+        if self.tell is not None:
+            self.tell(job_id, before, None)
 
     def restore(self, rows: dict[UUID, Job]) -> None:
         """Make it what a copy says."""
@@ -85,13 +91,13 @@ class MemoryTables:
                 return False
             self._is_logged = is_on
             if not is_on:
-                self.jobs, self.workers, self.queues = dict(self.jobs), dict(self.workers), dict(self.queues)
+                self.jobs.tell, self.workers, self.queues = None, dict(self.workers), dict(self.queues)
                 return True
             log = self.event_log = self.event_log or EventLog(self.clock)
             for kind, table in (("job", self.jobs), ("worker", self.workers), ("queue", self.queues)):
                 for key, row in table.items():
                     log.found(kind, key, row)
-            self.jobs = Recorded(self.jobs, log.tell_job)
+            self.jobs.tell = log.tell_job
             self.workers = Recorded(self.workers, log.tell_worker)
             self.queues = Recorded(self.queues, log.tell_queue)
             return True
