@@ -25,7 +25,7 @@ from unstuck.model.states import (
     target_of,
 )
 
-MIGRATIONS = sorted(Path(unstuck.storage.__file__).parent.glob("*/migrations/*.sql"))
+MIGRATIONS = sorted(Path(unstuck.storage.__file__).parent.glob("*/migrations/0001_*.sql"))
 
 
 @pytest.mark.parametrize("state", State)
