@@ -38,7 +38,7 @@ EVERYTHING = (
 )
 """What every mutant has to face that its own list has not caught."""
 
-FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 
 
 _running: set[subprocess.Popen[str]] = set()

@@ -22,6 +22,7 @@ WRITTEN_FOR_THE_BANK: tuple[str, ...] = (
     "tests/unit/engine/test_executing.py::test_a_slot_says_what_has_started_until_the_store_has_its_ending",
     "tests/unit/engine/test_executing.py::test_what_was_withdrawn_is_given_back_and_leaves_its_slot",
     "tests/unit/engine/test_executing.py::test_a_suspect_runs_in_a_process_of_its_own_and_its_slot_says_so",
+    "tests/unit/engine/test_executing.py::test_what_does_not_stop_is_not_given_to_others_while_it_works_and_its_process_is_replaced",
     "tests/unit/engine/test_burying.py::test_a_crash_is_counted_for_what_ran_alone_and_nothing_for_what_did_not_run",
     "tests/unit/engine/test_burying.py::test_a_claim_that_its_child_did_not_live_to_see_leaves_nothing_running",
     "tests/unit/engine/test_sweeping.py::test_a_dead_childs_jobs_are_its_supervisors_to_settle_for_a_lease_and_then_anybodys",

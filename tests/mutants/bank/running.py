@@ -72,14 +72,23 @@ MUTANTS = (
         ("unit/engine/test_looking.py", "seeds memory"),
     ),
     Mutant(
-        "a_thread_at_work_is_handed_back",
+        "a_handler_at_work_is_handed_back",
         "engine/executing.py",
         "        if run.stop is Stop.HAND_BACK:\n"
         "            return  # it is still at work: only who has ended this process may give it to somebody else\n",
         "",
         "What does not stop with its worker is handed back while it works.",
         "No two at once.",
-        ("seeds memory", EXECUTING),
+        (EXECUTING,),
+    ),
+    Mutant(
+        "what_does_not_stop_is_not_replaced",
+        "engine/executing.py",
+        "        self._shift.page.ask_replacement()\n        if run.stop is Stop.HAND_BACK:",
+        "        if run.stop is Stop.HAND_BACK:",
+        "A process in which something will not stop goes on with one place less.",
+        "What does not stop makes its process be replaced.",
+        (EXECUTING,),
     ),
     Mutant(
         "a_failed_flush_forgets",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -85,5 +86,31 @@ def test_a_suspect_runs_in_a_process_of_its_own_and_its_slot_says_so(crashes: in
         assert [key[0] for key in bench.shift.runs] == [job_id]
         assert len(alone) == (1 if crashes else 0)
         assert phases(bench) == [Phase.ISOLATED if crashes else Phase.RUNNING]
+
+    asyncio.run(story())
+
+
+def test_what_does_not_stop_is_not_given_to_others_while_it_works_and_its_process_is_replaced() -> None:
+    """Only whoever has ended the process knows that nothing of it is at work any more."""
+    may_end = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not may_end.is_set():
+            with suppress(asyncio.CancelledError):
+                await may_end.wait()
+
+    async def story() -> None:
+        bench = Bench(Task(stubborn, Kind.ASYNC), timeout_grace=0.01)
+        bench.add()
+        await bench.looking.round()
+        await bench.claim_all()
+        bench.executor.stop_coroutines("the worker is leaving")
+        async with asyncio.timeout(10.0):
+            while not bench.page.wants_replacement:  # noqa: ASYNC110 - a word on a page wakes nobody
+                await asyncio.sleep(0.005)
+        assert not bench.shift.outbox and len(bench.shift.runs) == 1
+        may_end.set()
+        await bench.turn()
+        assert len(bench.shift.outbox) == 1
 
     asyncio.run(story())
