@@ -223,6 +223,20 @@ def test_a_repeated_verdict_is_known_after_the_job_runs_again(trial: Trial) -> N
     assert trial.attempts(job.id)[0].late_at is None
 
 
+def test_a_repeated_verdict_is_known_after_the_next_attempt_has_ended_too(trial: Trial) -> None:
+    """An answer may be lost for longer than the next attempt takes: it was no late ending."""
+    worker = trial.add_worker()
+    job = trial.start(worker)
+    first = judging.handed_back(job, new_id(), worker, started=True)
+    trial.end(first)
+    again = trial.take(worker)
+    trial.end(judging.succeeded(again, new_id(), worker, "2"))
+    before = trial.row(job.id)
+    assert trial.end(first) is Answer.ALREADY
+    assert trial.row(job.id) == before
+    assert trial.attempts(job.id)[0].late_at is None
+
+
 def test_a_repeated_verdict_does_not_end_a_job_revived_since(trial: Trial) -> None:
     job_id = trial.add()
     verdict = judging.ended_by_request(trial.row(job_id), new_id(), Reason.CANCELLED)

@@ -188,6 +188,7 @@ class Attempt:
     detail: Mapping[str, Any]
     late_at: datetime | None
     late_wanted: str | None
+    verdict_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,9 @@ def _settle_one(tables: MemoryTables, verdict: Verdict, now_us: int) -> Answer:
     if job.verdict_id == verdict.id:
         return Answer.ALREADY
     if job.fence != verdict.fence or job.state is not verdict.source:
+        ended = tables.attempts.get((verdict.job_id, verdict.fence))
+        if ended is not None and ended.verdict_id == verdict.id:
+            return Answer.ALREADY
         _stamp_late(tables, verdict, now_us)
         return Answer.REFUSED
     if job.cancel_asked_at is not None and verdict.target is not State.CANCELLED:
@@ -204,6 +207,7 @@ def _end(tables: MemoryTables, job: Job, verdict: Verdict, now_us: int) -> None:
             detail=dict(verdict.detail),
             late_at=None if before is None else before.late_at,
             late_wanted=None if before is None else before.late_wanted,
+            verdict_id=verdict.id,
         )
 
 

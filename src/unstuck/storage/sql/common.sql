@@ -157,14 +157,22 @@ ORDER BY j.id
 -- name: write_attempts
 -- The rows of attempts that did not simply succeed, in the transaction of their endings.
 INSERT INTO {attempts} (
-    job_id, fence, attempt, worker_id, started_at, ended_at, outcome, reason, error, detail
+    job_id, fence, verdict_id, attempt, worker_id, started_at, ended_at, outcome, reason, error, detail
 )
-SELECT v.job_id, v.job_fence, v.attempt, v.owner_id, j.claimed_at, {now}, v.outcome, v.reason, v.error, v.detail
-FROM {rows v: job_id uuid, job_fence bigint, attempt int, owner_id uuid, outcome text, reason text,
+SELECT v.job_id, v.job_fence, v.said_id, v.attempt, v.owner_id, j.claimed_at, {now}, v.outcome, v.reason,
+    v.error, v.detail
+FROM {rows v: job_id uuid, job_fence bigint, said_id uuid, attempt int, owner_id uuid, outcome text, reason text,
     error text, detail text}
 JOIN {jobs} AS j ON j.id = v.job_id
 WHERE true
 ON CONFLICT (job_id, fence) DO NOTHING
+
+-- name: recorded
+-- Which of these verdicts ended their attempt, whatever became of the job since.
+SELECT a.verdict_id
+FROM {rows v: job_id uuid, job_fence bigint, said_id uuid}
+JOIN {attempts} AS a ON a.job_id = v.job_id AND a.fence = v.job_fence
+WHERE a.verdict_id = v.said_id
 
 -- name: stamp_late
 -- Note on its attempt that an ending came too late, and what it wanted.
@@ -565,7 +573,8 @@ GROUP BY j.queue, j.state
 -- name: attempts
 -- The attempts of a job that did not simply succeed, oldest first.
 SELECT a.job_id, a.fence, a.attempt, a.worker_id, {micros a.started_at}, {micros a.ended_at}, a.outcome,
-    a.reason, a.error, a.detail, {micros a.late_at}, a.late_wanted
+    a.reason, a.error, a.detail, {micros a.late_at}, a.late_wanted,
+    a.verdict_id
 FROM {attempts} AS a
 WHERE a.job_id = :job_id
 ORDER BY a.fence

@@ -154,6 +154,7 @@ def attempt_of(said: Verdict) -> dict[str, Any]:
     return {
         "job_id": said.job_id,
         "job_fence": said.fence,
+        "said_id": said.id,
         "attempt": said.attempt,
         "owner_id": said.worker_id,
         "outcome": said.outcome.value,
@@ -282,6 +283,7 @@ def attempt(row: Row) -> Attempt:
         detail=_document(row[9]),
         late_at=moment(row[10]),
         late_wanted=row[11],
+        verdict_id=optional_uuid(row[12]),
     )
 
 

@@ -26,6 +26,7 @@ from unstuck.storage.sql.library import block
 SETTLE = block("settle")
 JUDGED = block("judged")
 WRITE_ATTEMPTS = block("write_attempts")
+RECORDED = block("recorded")
 STAMP_LATE = block("stamp_late")
 
 Answers = dict[int, Answer]
@@ -70,7 +71,7 @@ def _judge(rest: Numbered, answers: Answers) -> Requests[None]:
         found: Rows = yield Statement(JUDGED, {"ids": sorted(verdict.job_id for _, verdict in wave)})
         by_id = {rows.uuid(row[0]): row for row in found}
         again: Numbered = []
-        late: list[Verdict] = []
+        late: Numbered = []
         for number, verdict in wave:
             row = by_id.get(verdict.job_id)
             if row is None:
@@ -79,7 +80,7 @@ def _judge(rest: Numbered, answers: Answers) -> Requests[None]:
                 answers[number] = Answer.ALREADY
             elif (row[1], row[2]) != (verdict.fence, verdict.source.value):
                 answers[number] = Answer.REFUSED
-                late.append(verdict)
+                late.append((number, verdict))
             elif row[4] and verdict.target is not State.CANCELLED:
                 answers[number] = Answer.CANCELLED
                 again.append((number, _as_cancelled(verdict, row[5])))
@@ -90,7 +91,8 @@ def _judge(rest: Numbered, answers: Answers) -> Requests[None]:
             moved = yield from _move([verdict for _, verdict in again])
             assert len(moved) == len(again), "a row that was locked did not move"
             yield from _follow([verdict for _, verdict in again])
-        yield from _stamp(late)
+        if late:
+            yield from _refuse(late, answers)
 
 
 def _move(verdicts: Sequence[Verdict]) -> Requests[set[object]]:
@@ -113,13 +115,24 @@ def _follow(verdicts: Sequence[Verdict]) -> Requests[None]:
         yield from insert_new(new.values())
 
 
-def _stamp(verdicts: Sequence[Verdict]) -> Requests[None]:
-    """Only an owner's own ending can be late; of two that rescue an orphan, one simply comes second."""
-    late = [
-        {"job_id": verdict.job_id, "job_fence": verdict.fence, "wanted": verdict.event.value}
-        for verdict in verdicts
-        if verdict.source is State.RUNNING and verdict.outcome not in (Outcome.CRASHED, Outcome.LOST)
+def _refuse(wave: Numbered, answers: Answers) -> Requests[None]:
+    """What ended its attempt before the row moved on was recorded all the same; the rest is stamped.
+
+    Only an owner's own ending can be late; of two that rescue an orphan, one simply comes second.
+    """
+    asked = [
+        {"job_id": each.job_id, "job_fence": each.fence, "said_id": each.id}
+        for _, each in wave
+        if each.outcome is not None
     ]
+    found: Rows = (yield Statement(RECORDED, rows=asked)) if asked else ()
+    recorded = {rows.uuid(row[0]) for row in found}
+    late: list[dict[str, object]] = []
+    for number, verdict in wave:
+        if verdict.id in recorded:
+            answers[number] = Answer.ALREADY
+        elif verdict.source is State.RUNNING and verdict.outcome not in (Outcome.CRASHED, Outcome.LOST):
+            late.append({"job_id": verdict.job_id, "job_fence": verdict.fence, "wanted": verdict.event.value})
     if late:
         yield Statement(STAMP_LATE, rows=late)
 

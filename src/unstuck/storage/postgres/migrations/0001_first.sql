@@ -55,6 +55,7 @@ CREATE INDEX {name jobs_keep} ON {jobs} (keep_until) WHERE keep_until IS NOT NUL
 CREATE TABLE {attempts} (
     job_id uuid NOT NULL,
     fence bigint NOT NULL,
+    verdict_id uuid,
     attempt integer NOT NULL,
     worker_id uuid,
     started_at timestamptz,

@@ -47,6 +47,7 @@ CREATE INDEX {name jobs_keep} ON {jobs} (keep_until) WHERE keep_until IS NOT NUL
 CREATE TABLE {attempts} (
     job_id TEXT NOT NULL,
     fence INTEGER NOT NULL,
+    verdict_id TEXT,
     attempt INTEGER NOT NULL,
     worker_id TEXT,
     started_at INTEGER,
