@@ -23,6 +23,7 @@ from rich.console import Console
 
 from tests.chaos.running import run
 from tests.chaos.table import show
+from tests.processes.waiting import until
 from tests.servers import leaks
 from tests.servers.serving import NotAvailable
 
@@ -54,7 +55,7 @@ def main() -> int:
         except NotAvailable as missing:
             console.print(f"not run here: {missing}")
             return 0
-        except BaseException:
+        except Exception:
             keep = keep or _place(asked.engine, seed)
             raise
         show(report, console)
@@ -67,9 +68,15 @@ def main() -> int:
             shutil.copytree(folder, keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("disk"))
             console.print(f"the logs of this run are in {keep}", soft_wrap=True)
         shutil.rmtree(folder, ignore_errors=True)
-        left = leaks.processes_left(os.environ[leaks.VARIABLE])
-        if left:
-            console.print(f"left behind: processes {left}")
+
+
+def left_behind() -> list[str]:
+    """What the run forgot, once what was told to end has had the time."""
+    mark = leaks.mark()[leaks.VARIABLE]
+    with suppress(AssertionError):
+        until(lambda: not (leaks.processes_left(mark) or leaks.folders_left(mark)), 10.0, "all is gone")
+    folders = [str(folder) for folder in leaks.folders_left(mark)]
+    return [*(f"process {pid}" for pid in leaks.processes_left(mark)), *folders]
 
 
 def _in_memory() -> None:
@@ -87,4 +94,8 @@ def _place(engine: str, seed: int) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if forgotten := left_behind():
+        print("left behind:", *forgotten, file=sys.stderr)
+        code = 1
+    sys.exit(code)
