@@ -11,8 +11,8 @@ the machine, so a run is not repeated to the letter. What was done is in the log
 behind by a run that fails (or by KEEP=…), for reading and for checkers that share nothing with this code. `at` is
 CLOCK_BOOTTIME in seconds, the same for all processes; `wall` seconds since the epoch, stepped for some.
 
-- `client.jsonl`: {call, kind, what, at, wall, …}. `kind` is enqueue, enqueue_many, enqueue_tx, enqueue_rolled_back
-  (it never commits) or cancel. `what` is `invoke` (with `jobs`, a list of {id, task, seconds, ending, tries, queue?,
+- `client.jsonl`: {call, kind, what, at, wall, …}. `kind` is enqueue, aenqueue, enqueue_many, enqueue_tx,
+  enqueue_rolled_back (it never commits) or cancel. `what` is `invoke` (with `jobs`, a list of {id, task, seconds, ending, tries, queue?,
   priority?, delay?, expires?, timeout?, then?: id of the follow-up}; or `id` for a cancel), written before the call;
   `ok` (with `answer`; for a cancel true, false, or null where there is no such job), `unknown` (`error`: it may
   have happened, the same ids are sent again), `refused` (`error`: a bug). A call without `ok` is unknown.

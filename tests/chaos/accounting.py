@@ -129,8 +129,18 @@ def unaccounted(history: History) -> Iterator[str]:
         if history.jobs[word.job].fence != word.fence and (word.job, word.fence) not in history.attempts:
             yield f"unaccounted: job {word.job} started under fence {word.fence}, and no row tells of it"
     for job in history.jobs.values():
-        if job.state == "succeeded" and (job.id, job.fence) not in returned:
+        # An answer to COMMIT that was lost raises in the handler, and what it committed stands.
+        inside = history.effects.get(job.id)
+        if job.state == "succeeded" and (job.id, job.fence) not in returned and not inside:
             yield f"unaccounted: job {job.id} succeeded under fence {job.fence}, and its handler did not return"
+
+
+def affected(history: History) -> Iterator[str]:
+    """An effect in one transaction with the ending is there once if the job succeeded, else not at all."""
+    for job in history.jobs.values():
+        wanted = int(job.state == "succeeded" and job.task.endswith("work_inside"))
+        if history.effects.get(job.id, 0) != wanted:
+            yield f"effects: job {job.id} is {job.state} and had {history.effects.get(job.id, 0)} effects"
 
 
 def otherwise(history: History) -> Iterator[str]:
@@ -196,6 +206,7 @@ CHECKS: tuple[Callable[[History], Iterator[str]], ...] = (
     doubled,
     unclaimed,
     unaccounted,
+    affected,
     otherwise,
     overlapping,
 )

@@ -10,6 +10,7 @@ It is started as `python -m tests.chaos.clients NAME SEED LOG RATE LEASE`, with 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -17,13 +18,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 
-from tests.chaos import tasks
+from tests.chaos import effects, tasks
 from tests.chaos.drawing import Drawing, Wish
 from unstuck.engine.env import boottime
 from unstuck.model.errors import JobNotFound, StoreError
@@ -32,7 +33,14 @@ R = TypeVar("R")
 
 THREADS = 3
 MANY = (5, 40)
-KINDS = {"enqueue": 60.0, "enqueue_many": 3.0, "enqueue_tx": 6.0, "enqueue_rolled_back": 3.0, "cancel": 5.0}
+KINDS = {
+    "enqueue": 50.0,
+    "aenqueue": 10.0,
+    "enqueue_many": 3.0,
+    "enqueue_tx": 6.0,
+    "enqueue_rolled_back": 3.0,
+    "cancel": 5.0,
+}
 """How often a client does what, by weight."""
 
 PAUSE = 0.2
@@ -55,6 +63,7 @@ class Caller:
         self.stop = stop
         self._log = log
         self._calls = 0
+        self._loop = asyncio.new_event_loop()
         self._recent: list[UUID] = []
 
     def run(self) -> None:
@@ -71,6 +80,12 @@ class Caller:
         match kind:
             case "enqueue":
                 return self._enqueue(kind, [self.drawing.wish()], lambda wishes: wishes[0].send())
+            case "aenqueue":
+                return self._enqueue(
+                    kind,
+                    [self.drawing.wish()],
+                    lambda wishes: self._loop.run_until_complete(wishes[0].asend()),
+                )
             case "enqueue_many":
                 wishes = [self.drawing.wish() for _ in range(self.dice.randint(*MANY))]
                 return self._enqueue(
@@ -127,27 +142,10 @@ class Caller:
 
 def inside(wishes: list[Wish], *, commits: bool) -> None:
     """Enqueue in a transaction of our own."""
-    url = tasks.app.url
-    try:
-        if url.startswith("sqlite"):
-            with closing(sqlite3.connect(url.removeprefix("sqlite:///"), 10.0, isolation_level=None)) as db:
-                db.execute("BEGIN IMMEDIATE")
-                _send(wishes, db, commits)
-                db.execute("COMMIT")
-        else:
-            with (
-                psycopg.connect(url, connect_timeout=10, prepare_threshold=None) as connection,
-                connection.transaction(),
-            ):
-                _send(wishes, connection, commits)
-    except RolledBack:
-        pass
-
-
-def _send(wishes: list[Wish], tx: Any, commits: bool) -> None:
-    tasks.app.enqueue_many([wish.spec for wish in wishes], tx=tx)
-    if not commits:
-        raise RolledBack
+    with suppress(RolledBack), effects.transaction(tasks.app.url) as tx:
+        tasks.app.enqueue_many([wish.spec for wish in wishes], tx=tx)
+        if not commits:
+            raise RolledBack
 
 
 def main(name: str, seed: str, log: str, rate: str, lease: str) -> int:

@@ -7,7 +7,7 @@ facts about it that the check needs later. Handlers last far less than a lease, 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -45,6 +45,7 @@ class Wish:
     id: UUID
     spec: Spec[Any]
     send: Callable[[], object]
+    asend: Callable[[], Coroutine[Any, Any, object]]
     facts: dict[str, Any]
 
 
@@ -61,7 +62,11 @@ class Drawing:
         (span,) = dice.choices(list(SECONDS), list(SECONDS.values()))
         seconds = dice.uniform(*span) * (self.lease if span == (0.8, 1.6) else 1.0)
         task = self._task(ending)
-        options: dict[str, Any] = {"tries": TRIES, "priority": dice.choice((0, 0, 0, -2, 5))}
+        if ending == "value" and dice.random() < 0.05:
+            task = tasks.work_inside
+        options: dict[str, Any] = {"priority": dice.choice((0, 0, 0, -2, 5))}
+        if task is not tasks.work_inside:
+            options["tries"] = TRIES
         if ending == "overtime":
             options |= {"timeout": OVERTIME_SECONDS, "tries": 1}
             seconds = OVERTIME_SECONDS + 60.0
@@ -94,4 +99,10 @@ class Drawing:
         if "then" in options:
             facts["then"] = str(options["then"].job().id)
         facts |= {"id": str(job_id), "task": task.name, "seconds": seconds, "ending": ending}
-        return Wish(job_id, bound.spec(seconds, ending), lambda: bound.enqueue(seconds, ending), facts)
+        return Wish(
+            job_id,
+            bound.spec(seconds, ending),
+            lambda: bound.enqueue(seconds, ending),
+            lambda: bound.aenqueue(seconds, ending),
+            facts,
+        )

@@ -41,8 +41,8 @@ GAPS = {"workers": 1.8, "network": 3.5, "store": 7.0}
 
 LASTS_LEASES: dict[str, tuple[float, float]] = {
     "child frozen": (0.2, 2.0),
-    "supervisor frozen": (0.2, 2.5),
-    "family frozen": (0.2, 2.5),
+    "supervisor frozen": (0.2, 3.0),
+    "family frozen": (0.2, 4.0),
     "clock stepped": (0.4, 2.0),
     "black hole": (0.1, 2.0),
     "answers swallowed": (0.1, 1.5),

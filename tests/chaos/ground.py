@@ -15,19 +15,23 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
 from tests.chaos.proxy import Mode, Proxy
-from tests.processes.stores import locked
+from tests.processes.stores import HOLDER
+from tests.servers import leaks
 from tests.servers.pgbouncer import PgBouncerServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.serving import NotAvailable
+from unstuck.engine.framing import die_with_parent
 
 CLONE_NEWNS = 0x00020000
 SIZE = "400m"
@@ -212,10 +216,7 @@ class SqliteGround(Ground):
     def begin(self, kind: str, choice: float, strength: float, workers: Iterable[int]) -> Undo:
         match kind:
             case "write lock held":
-                stack = ExitStack()
-                with suppress(AssertionError):
-                    stack.enter_context(locked(self.url))
-                return stack.close
+                return hold_lock(self.file)
             case "disk full" if not self.disk.why_not:
                 return self.disk.fill()
             case "disk full":
@@ -226,6 +227,27 @@ class SqliteGround(Ground):
     def close(self) -> None:
         self.disk.close()
         shutil.rmtree(self.disk.folder, ignore_errors=True)
+
+
+def hold_lock(file: Path) -> Undo:
+    """Have a process of its own take the write lock as soon as it can, and keep it; the answer kills it.
+
+    It is not waited for: the lock may be with somebody who is frozen, and whom only we can thaw.
+    """
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(file)],
+        env={**os.environ, **leaks.mark()},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=partial(die_with_parent, os.getpid()),
+    )
+
+    def release() -> None:
+        holder.kill()
+        holder.communicate()
+
+    return release
 
 
 def limit_files(pids: Iterable[int], size: int = 1) -> Undo:

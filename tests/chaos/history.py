@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from tests.chaos import effects
 from tests.chaos.ledger import Entry, entries
 from tests.processes.stores import Shelf
 from tests.processes.witness import Witness, Word
@@ -41,7 +42,7 @@ class Call:
     @property
     def enqueues(self) -> bool:
         """Whether jobs must be there once it was acknowledged."""
-        return self.kind.startswith("enqueue") and self.kind != ROLLED_BACK
+        return "enqueue" in self.kind and self.kind != ROLLED_BACK
 
 
 @dataclass
@@ -55,6 +56,8 @@ class History:
     attempts: Mapping[tuple[UUID, int], Attempt]
     workers: Mapping[UUID, Worker]
     faults: list[dict[str, Any]]
+    effects: Mapping[UUID, int] = field(default_factory=dict[UUID, int])
+    """How many effects each job had in a transaction with its ending."""
 
 
 def calls_of(lines: Iterable[str]) -> list[Call]:
@@ -91,7 +94,9 @@ def read(shelf: Shelf, folder: Path, witness: Witness, faults: list[dict[str, An
         for attempt in shelf.run(shelf.store.attempts(job.id))
     }
     ledger = list(entries(shelf.url))
-    return History(calls, witness.words(), ledger, jobs, attempts, shelf.workers(), faults)
+    return History(
+        calls, witness.words(), ledger, jobs, attempts, shelf.workers(), faults, effects.read(shelf.url)
+    )
 
 
 def write(history: History, folder: Path) -> None:

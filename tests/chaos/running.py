@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import accounting, history, ledger
+from tests.chaos import accounting, effects, history, ledger
 from tests.chaos.faults import LANES, planned
 from tests.chaos.ground import Ground, PostgresGround, SqliteGround, own_mounts
 from tests.chaos.history import History
@@ -89,6 +89,7 @@ def run(engine: str, minutes: float, seed: int, rate: float, folder: Path) -> Re
         shelf = Shelf(ground.url)
         stack.callback(shelf.close)
         ledger.install(ground.url)
+        effects.install(ground.url)
         witness = Witness(folder / "witness.jsonl")
         crew = Crew(ground.url, witness, folder, app=APP, times=pace.options)
         stack.callback(crew.end)

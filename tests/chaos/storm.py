@@ -212,7 +212,9 @@ class Storm:
 
     def _befall(self, fault: Fault, told: dict[str, Any]) -> Callable[[], None] | None:
         up = [post for post in self.posts if self._is_up(post)]
-        post = self._drawn(self._working() or up, fault.choice)
+        # Who is frozen is mostly left alone, for it is the return after a lease that is hard.
+        awake = [post for post in self._working() if state_of(post.boss.pid) != "T"]
+        post = self._drawn(awake or up, fault.choice)
         if post is None:
             told["pids"] = []
             return None

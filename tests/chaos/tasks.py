@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.chaos import effects
 from tests.processes.witness import say, sync
 from unstuck import App, Backoff, Cancel, Snooze, current
 from unstuck.engine.env import boottime
@@ -101,3 +102,17 @@ def work_alone(seconds: float, ending: str) -> str:
     with witnessed():
         rest(seconds)
         return end_as_told(ending)
+
+
+@app.task(backoff=SOON, tries=100)
+def work_inside(seconds: float, ending: str) -> str:
+    """A plain function whose effect and whose ending are one transaction.
+
+    It opens a connection of its own, so an outage is a failure of its, for which it has the tries.
+    """
+    with witnessed():
+        rest(seconds)
+        job = current()
+        with effects.transaction(app.url) as tx, job.settling(tx=tx, result=ending):
+            effects.have(tx, app.url, job.id, job.fence)
+        return ending

@@ -223,6 +223,15 @@ def ran_though_expired(history: History) -> None:
     }
 
 
+def effect_twice(history: History) -> None:
+    history.jobs = {**history.jobs, JOB: replace(history.jobs[JOB], task="work_inside")}
+    history.effects = {JOB: 2}
+
+
+def effect_of_a_failure(history: History) -> None:
+    history.effects = {OTHER: 1}
+
+
 def at_once(history: History) -> None:
     history.words += [word("tick", 5.5, 1, FIRST, 11)]
     history.workers = {**history.workers, FIRST: worker_of(FIRST, 11, False)}
@@ -248,6 +257,8 @@ PLANTED: dict[Callable[[History], None], str] = {
     ended_otherwise: "otherwise",
     cancel_forgotten: "otherwise",
     ran_though_expired: "otherwise",
+    effect_twice: "effects",
+    effect_of_a_failure: "effects",
     at_once: "overlap",
 }
 
