@@ -24,6 +24,7 @@ CLOCK_BOOTTIME in seconds, the same for all processes; `wall` seconds since the 
 - `ledger.jsonl`: what triggers in the store saw, in the order of commits per job: {job, generation, source, target,
   fence, worker, verdict, at}; here `at` is seconds since the epoch by the store; source null: inserted; target
   null: deleted.
+- `events.jsonl`: the product's own event log, as `unstuck events export` prints it.
 - `jobs.jsonl`, `attempts.jsonl` (of jobs that were claimed more than once or have no result), `workers.jsonl`: the
   rows at the end as the product reads them, under its own names; moments in seconds since the epoch.
 - `report.json`: the table; `worker-N.log`, `clientN.log`: what they printed.

@@ -19,9 +19,11 @@ from tests.chaos import effects
 from tests.chaos.ledger import Entry, entries
 from tests.processes.stores import Shelf
 from tests.processes.witness import Witness, Word
+from unstuck.cli.events import plain as as_exported
 from unstuck.model.job import Attempt, Job
 from unstuck.model.worker import Worker
 
+EVENTS_PAGE = 5000
 ROLLED_BACK = "enqueue_rolled_back"
 
 
@@ -111,6 +113,15 @@ def write(history: History, folder: Path) -> None:
         with (folder / f"{name}.jsonl").open("w") as file:
             for row in rows:
                 file.write(json.dumps(_plain(row)) + "\n")
+
+
+def export_events(shelf: Shelf, folder: Path) -> None:
+    """The product's own event log, as `unstuck events export` prints it."""
+    after: tuple[str, int] | None = None
+    with (folder / "events.jsonl").open("w") as file:
+        while page := shelf.run(shelf.store.events(after, EVENTS_PAGE)):
+            file.writelines(json.dumps(as_exported(line)) + "\n" for line in page)
+            after = (page[-1].record, page[-1].number)
 
 
 def _plain(value: Any) -> Any:

@@ -88,6 +88,7 @@ def run(engine: str, minutes: float, seed: int, rate: float, folder: Path) -> Re
             ground.conditions["clock"] = "libfaketime, for one supervisor"
         shelf = Shelf(ground.url)
         stack.callback(shelf.close)
+        shelf.keeper.migrator.keep_events(True)
         ledger.install(ground.url)
         effects.install(ground.url)
         witness = Witness(folder / "witness.jsonl")
@@ -111,6 +112,7 @@ def run(engine: str, minutes: float, seed: int, rate: float, folder: Path) -> Re
         storm.end()
         found = history.read(shelf, folder, witness, storm.done)
         history.write(found, folder)
+        history.export_events(shelf, folder)
         report.broken += accounting.broken(found)
         report.broken += storm.deserters
         report.broken += [f"offender: {name} {ids}" for name, ids in shelf.offenders().items()]
