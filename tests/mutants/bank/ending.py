@@ -141,8 +141,8 @@ MUTANTS = (
     Mutant(
         "late_ending_not_stamped",
         "storage/sql/settling.py",
-        "                answers[number] = Answer.REFUSED\n                late.append(verdict)\n",
-        "                answers[number] = Answer.REFUSED\n",
+        "                late.append(verdict)\n",
+        "",
         "An ending that came too late is refused and forgotten.",
         "A refused ending is stamped on its attempt.",
         (f"{SETTLE}::test_a_refused_ending_stamps_what_it_wanted_on_its_attempt -k sqlite",),
