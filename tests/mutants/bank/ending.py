@@ -37,6 +37,15 @@ MUTANTS = (
         (f"{SETTLE}::test_a_verdict_that_the_row_already_carries_is_answered_already -k sqlite",),
     ),
     Mutant(
+        "an_older_verdict_id_compared_as_text",
+        "storage/sql/settling.py",
+        "recorded = {rows.uuid(row[0]) for row in found}",
+        "recorded = {row[0] for row in found}",
+        "The verdict of an attempt before the last is compared as the driver gave it.",
+        "A repeated ending is answered as recorded.",
+        (f"{SETTLE}::test_a_repeated_verdict_is_known_after_the_next_attempt_has_ended_too -k sqlite",),
+    ),
+    Mutant(
         "verdict_id_ignored_memory",
         "storage/memory/jobs.py",
         "    if job.verdict_id == verdict.id:\n        return Answer.ALREADY\n",
@@ -141,7 +150,7 @@ MUTANTS = (
     Mutant(
         "late_ending_not_stamped",
         "storage/sql/settling.py",
-        "                late.append(verdict)\n",
+        "    if late:\n        yield Statement(STAMP_LATE, rows=late)\n",
         "",
         "An ending that came too late is refused and forgotten.",
         "A refused ending is stamped on its attempt.",
