@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from resource import RUSAGE_CHILDREN, getrusage
 
 from tests.mutants.bank import BANK, WRITTEN_FOR_THE_BANK
 from tests.mutants.hunting import Caught, WrongMutant, call_off, hunted, noticed
@@ -47,7 +48,11 @@ def main() -> int:
         pool.shutdown()
     caught = [fate for fate in fates if isinstance(fate, Caught)]
     minutes = (time.monotonic() - began) / 60
-    print(f"{len(chosen)} planted, {len(caught)} caught, {minutes:.1f} minutes")
+    used = getrusage(RUSAGE_CHILDREN)
+    worked = (used.ru_utime + used.ru_stime) / 60
+    print(
+        f"{len(chosen)} planted, {len(caught)} caught, {minutes:.1f} minutes, {worked:.1f} of processor time"
+    )
     lonely = _lonely(caught) if len(chosen) == len(BANK) else []
     if lonely:
         print("written for the bank, and catches one mutant only:", *lonely, sep="\n  ")
