@@ -78,7 +78,13 @@ class Auditor:
         self._workers: dict[UUID, Any] = {}
         self._process_of: dict[UUID, Process] = {}
         self._wanted: dict[UUID, Any] = {}
-        self._acknowledged: set[UUID] = set()
+        self._acknowledged: dict[UUID, None] = {}
+        self._revivals: set[UUID] = set()
+        self._forgotten: set[UUID] = set()
+        self._pruned: set[UUID] = set()
+        self._paused: set[str] = set()
+        self._resumed_at: dict[str, float] = {}
+        self._drained: set[UUID] = set()
         self._cancels: set[UUID] = set()
         self._starts: defaultdict[UUID, dict[int, Attempt]] = defaultdict(dict)
         self._claimed_at: dict[tuple[UUID, int], float] = {}
@@ -100,13 +106,45 @@ class Auditor:
 
     def acknowledged(self, new: Any) -> None:
         """The store has said that the job is there."""
-        self._acknowledged.add(new.id)
-        if new.id not in self._rows:
+        self._acknowledged[new.id] = None
+        if new.id not in self._rows and new.id not in self._pruned:
             self._find("nothing lost", "was acknowledged but is not there", new.id)
 
     def cancel_wanted(self, job_id: UUID) -> None:
         """A client is about to cancel this job."""
         self._cancels.add(job_id)
+
+    # What the operator says
+
+    def acknowledged_jobs(self) -> list[UUID]:
+        """The jobs that clients were told of, in that order."""
+        return list(self._acknowledged)
+
+    def living_workers(self) -> list[UUID]:
+        """Workers that have not ended, in the order of their registration."""
+        return [worker.id for worker in self._workers.values() if worker.ended_at is None]
+
+    def paused(self, queue: str) -> None:
+        """The store has said that the queue is paused, and no older word to resume it is under way."""
+        if self._world.loop.now - self._resumed_at.get(queue, -100.0) > 12.0:
+            self._paused.add(queue)
+
+    def resuming(self, queue: str) -> None:
+        """The queue is about to be resumed."""
+        self._resumed_at[queue] = self._world.loop.now
+        self._paused.discard(queue)
+
+    def drained(self, worker_id: UUID) -> None:
+        """The store has said that the worker drains."""
+        self._drained.add(worker_id)
+
+    def revival_wanted(self, ids: list[UUID]) -> None:
+        """These jobs are to run again where they have ended."""
+        self._revivals.update(ids)
+
+    def forgetting(self, ids: list[UUID]) -> None:
+        """These jobs may go where they have ended."""
+        self._forgotten.update(ids)
 
     # What handlers witness
 
@@ -175,7 +213,7 @@ class Auditor:
         self._shown = shown
         if len(jobs) < len(rows):
             for gone in [job_id for job_id in rows if job_id not in jobs]:
-                self._find("nothing lost", "has disappeared", gone)
+                self._disappeared(rows.pop(gone))
         moved = [(rows.get(job_id), job) for job_id, job in jobs.items() if rows.get(job_id) is not job]
         for _, job in moved:
             rows[job.id] = job
@@ -260,7 +298,7 @@ class Auditor:
         for row in self.unfinished():
             self._find("everything ends", f"has not ended: {self.explain(row)}", row.id)
         for job_id in self._acknowledged:
-            if job_id not in self._rows:
+            if job_id not in self._rows and job_id not in self._pruned:
                 self._find("nothing lost", "was acknowledged and is gone", job_id)
         for error in self._world.loop.errors:
             self._find("no callback fails", error, None)
@@ -272,10 +310,24 @@ class Auditor:
         ended = "" if worker is None else f", worker ended {worker.ended_at} ({worker.reason})"
         return (
             f"{row.state} ({row.reason}) under fence {row.fence}, wakes {row.wake_at}, owner {owner}{ended},"
-            f" counts {[getattr(row, name) for name in COUNTS]}"
+            f" counts {[getattr(row, name) for name in COUNTS]}; {self._world.explain(row.id)}"
         )
 
     # Single moves
+
+    def _disappeared(self, row: Any) -> None:
+        self._pruned.add(row.id)
+        self._world.tell("store", "is pruned", row.id)
+        self.counts["pruned"] += 1
+        if str(row.state) not in FINAL or row.id not in self._forgotten:
+            self._find("nothing lost", f"has disappeared, was {row.state}", row.id)
+
+    def _revived(self, before: Any, job: Any) -> None:
+        self.counts["revived"] += 1
+        if job.fence != before.fence or any(getattr(job, name) for name in COUNTS):
+            self._find("revived as new", f"runs again under fence {job.fence} with counts", job.id)
+        if job.worker_id is not None or job.finished_at is not None:
+            self._find("revived as new", "runs again, and has an owner or an end", job.id)
 
     def _moved(self, process: Process, before: Any, job: Any) -> None:
         source = "" if before is None else str(before.state)
@@ -287,7 +339,10 @@ class Auditor:
             owner = f", {job.reason}" if job.reason else ""
             self._tell(process, job.id, f"{source} -> {target} under fence {job.fence}{owner}")
         if source in FINAL:
-            if (source, before.verdict_id, before.fence) != (target, job.verdict_id, job.fence):
+            is_wanted = target == "ready" and job.id in self._revivals
+            if is_wanted and job.generation == before.generation + 1:
+                self._revived(before, job)
+            elif (source, before.verdict_id, before.fence) != (target, job.verdict_id, job.fence):
                 self._find("one ending", f"was {source} and is {target}", job.id)
             return
         if source != target and target not in MOVES[source]:
@@ -331,6 +386,10 @@ class Auditor:
         if rise != 1:
             self._find("the fence rises at claims", f"rose by {rise}", job.id)
         worker = self._workers.get(job.worker_id)
+        if self._world.ground.is_serial and job.queue in self._paused:
+            self._find("a pause holds", f"was claimed from {job.queue}, which was paused", job.id)
+        if self._world.ground.is_serial and job.worker_id in self._drained:
+            self._find("who drains claims nothing", f"was claimed by {process}, which drains", job.id)
         if worker is None or worker.ended_at is not None or worker.lease_until < now:
             self._find("only the living claim", f"was claimed by {worker and worker.reason}", job.id)
         # The claim's own now is what counts: its commit may travel past the expiry.
@@ -415,9 +474,12 @@ class Auditor:
             if attempt is not None:
                 self._find("the undecodable do not start", "has started", job.id)
             return
+        is_apart = attempt is not None and attempt.process.worker is not attempt.process
+        if attempt is not None and is_apart and job.error.type == "Timeout":
+            attempt.stopped_at = now  # its worker may have slept while it spoke in its own process
         if attempt is None:
             self._find("counts have a reason", "failed without a start", job.id)
-        elif self._was_stopped(attempt) and attempt.ending != "retry":
+        elif self._was_stopped(attempt) and (attempt.ending != "retry" or is_apart):
             timeout = (job.timeout_us or 0) / 1_000_000
             if not timeout or now - attempt.started_at < timeout * 0.99:
                 self._find("counts have a reason", f"timed out, timeout {timeout} s", job.id)
@@ -453,7 +515,8 @@ class Auditor:
         if reason == "lost_limit" and job.losses != new.policy.loss_limit:
             self._find("every try is given", f"{job.losses} of {new.policy.loss_limit} losses", job.id)
         for follow in new.then:
-            if (follow.id in self._rows) is not (str(job.state) == "succeeded"):
+            is_there = follow.id in self._rows
+            if is_there is not (str(job.state) == "succeeded") and not (is_there and job.generation > 1):
                 self._find("follow-ups follow success", f"{job.state}, follow-up there or not", job.id)
 
     def _worker_moved(self, process: Process, before: Any, worker: Any) -> None:

@@ -85,6 +85,7 @@ class Crew:
         self.ears: dict[Process, SimulatedEar] = {}
         self._units: dict[str, Process] = {}
         self._lives: dict[str, int] = {}
+        self._extras = 0
         self._pids = 1000
         self._told: dict[Process, Callable[[dict[str, Any]], None]] = {}
 
@@ -103,6 +104,37 @@ class Crew:
         return self.known.get(name, TASKS)
 
     # Beginning
+
+    def deploy(self, dice: random.Random) -> None:
+        """Another version of the application comes to a unit: it knows other tasks, and starts anew."""
+        units = self.units()
+        if units:
+            process = dice.choice(units)
+            name, gone = process.name.rpartition(".")[0], dice.sample(TASKS, dice.choice([0, 1, 1, 2]))
+            self.known[name] = tuple(task for task in TASKS if task not in gone)
+            self.world.tell(name, f"is deployed without {', '.join(gone) or 'any change'}")
+            self.stop(process, 1)
+
+    def start_extra(self, seconds: float, end: str) -> None:
+        """Somebody starts one unit more, by mistake, and ends it again."""
+        self._extras += 1
+        name = f"extra {self._extras}"
+        self.start(name)
+        process = self._units[name]
+        if end == "kill":
+            self.loop.after(seconds, self.kill, process)
+        else:
+            self.loop.after(seconds, self.stop, process, 1)
+
+    def heal(self) -> None:
+        """The storm is over: who is stopped goes on, extras go, and the first unit knows all tasks again."""
+        self.go_on(self.living(), self.loop.now, False)
+        for process in self.units():
+            if process.name.startswith("extra"):
+                self.kill(process)
+        first = next(iter(self._units))
+        if self.known.pop(first, TASKS) != TASKS and not self._units[first].is_dead:
+            self.stop(self._units[first], 1)
 
     def start(self, name: str) -> None:
         """Start the unit of this name, which is not running."""

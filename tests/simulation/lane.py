@@ -88,6 +88,8 @@ class Server:
         self, wire: Wire, words: str, act: Callable[[], Any], is_write: bool, future: asyncio.Future[Any]
     ) -> None:
         fate, there, back = self.weather.fate(wire.process, is_write)
+        if wire.is_inside:
+            self.weather.inside(wire.process)
         if fate is not Fate.FINE:
             self._tell(wire.process.name, f"{words}: {fate.value}")
         self.loop.after(there, self._arrive, wire, words, act, is_write, fate, back, future, self.loop.now)

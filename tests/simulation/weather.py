@@ -4,9 +4,12 @@ Each seed first draws the kinds (so that rare combinations are not drowned by ev
 the rate of each, then the moments. Every kind has dice of its own, so taking one kind away while a
 failing seed is made smaller leaves the others much as they were.
 
-Nothing here knows the engine: a process is killed, paused or suspended, a message is lost, late or
-unanswered, the store stalls or is down or its clock jumps, a hint is lost, doubled or late. The storm
-ends at `over_at`; then everything is healed and stays so.
+Nothing here knows the engine. Processes are killed, asked to leave, stopped with their host or alone (a
+child that hangs, a supervisor that freezes, anybody between two statements of a transaction), cut off in
+one direction; messages are lost, late, unanswered or refused; the store stalls, is down, restarts, is
+locked, its clock jumps by minutes, workers' clocks are wrong by years; hints are lost, doubled or late;
+tasks come and go with deploys, processes are started twice, an operator meddles. The storm ends at
+`over_at`; then everything is healed and stays so.
 """
 
 from __future__ import annotations
@@ -36,7 +39,16 @@ KINDS = (
     "outage",
     "step",
     "hints",
+    "halt",
+    "restart",
+    "failover",
+    "lock",
+    "years",
+    "deploy",
+    "extra",
+    "operator",
 )
+AT_PROCESSES = ("kill", "stop", "pause", "suspend", "hang", "freeze", "halt", "cut")
 PRESENT = 0.35
 """How likely each kind is to exist in a world."""
 
@@ -76,6 +88,7 @@ class Weather:
             if kind in self.strength
         ]
         self._slow = self.rate("slow", 0.005, 0.08)
+        self._halt = self.rate("halt", 0.002, 0.05)
         self._strikes = [
             (kind, self.rate(kind, 0.0005, 0.01)) for kind in ("kill", "pause") if kind in self.strength
         ]
@@ -90,6 +103,12 @@ class Weather:
             ("stall", 0.02, 0.08),
             ("outage", 0.02, 0.08),
             ("step", 0.02, 0.06),
+            ("restart", 0.02, 0.1),
+            ("failover", 0.02, 0.04),
+            ("lock", 0.02, 0.06),
+            ("deploy", 0.02, 0.1),
+            ("extra", 0.02, 0.06),
+            ("operator", 0.05, 1.0),
         ):
             if kind in self.strength:
                 self._schedule(kind, self.rate(kind, low, high))
@@ -121,6 +140,11 @@ class Weather:
                 return dice.choice(fates), there, back
         return Fate.FINE, there, back
 
+    def inside(self, process: Process) -> None:
+        """A message leaves in the middle of a transaction: its sender may be stopped there."""
+        if self._halt and not self._is_over and self._dice["halt"].random() < self._halt:
+            self._world.loop.after(self._latency[0] / 2, self._strike, "halt", process)
+
     def hint_delays(self) -> list[float]:
         """When a hint arrives: once and soon, or never, late or twice."""
         if "hints" not in self.strength or self._is_over:
@@ -141,6 +165,11 @@ class Weather:
         dice = random.Random(f"clock of {name} in {self._seed}")
         return dice.uniform(0.0, 1e6), 1.0 + dice.uniform(-2e-4, 2e-4)
 
+    def wall_offset_ms(self, name: str) -> int:
+        """By how much a process's wall clock is wrong."""
+        years = random.Random(f"years of {name} in {self._seed}").uniform(-10.0, 10.0)
+        return int(years * 365.25 * 86_400_000) if "years" in self.strength else 0
+
     def _schedule(self, kind: str, rate: float) -> None:
         delay = self._dice[kind].expovariate(rate)
         if self._world.loop.now + delay < self.over_at:
@@ -156,47 +185,62 @@ class Weather:
         world, dice = self._world, self._dice[kind]
         leases = self._lease * 10 ** dice.uniform(-1.0, 1.0)
         short = self._lease * 10 ** dice.uniform(-0.5, 0.6)
-        crew = world.crew
-        if kind in ("kill", "stop", "pause", "suspend", "hang", "freeze", "cut"):
-            whole = kind in ("stop", "suspend", "pause") and process is None
-            among = crew.units() if whole or kind == "freeze" else crew.living()
-            if kind == "freeze":
-                among = [unit for unit in among if unit.children]
-            if kind == "hang":
-                among = [each for each in among if each.parent is not None]
-            if process is None and among:
-                process = dice.choice(among)
-            if process not in crew.living() or process is None or process.is_held:
-                return
-        if kind == "kill":
-            assert process is not None
-            crew.kill(process)
-        elif kind == "stop":
-            assert process is not None
-            crew.stop(process, dice.choice([1, 1, 2]))
-        elif kind in ("pause", "suspend"):
-            assert process is not None
-            family = process.root().family()
-            is_suspended = kind == "suspend"
-            what = "its host is suspended" if is_suspended else "is paused"
-            crew.hold(family, leases, what, is_suspended=is_suspended)
-        elif kind in ("hang", "freeze"):
-            assert process is not None
-            crew.hold([process], leases, "hangs alone", is_suspended=False)
-        elif kind == "cut":
-            assert process is not None
-            fate = dice.choice([Fate.VANISHED, Fate.SILENT])
-            host = dice.choice([[process], process.root().family()])
-            for each in host:
-                self._cuts[each.name] = (world.loop.now + short, fate)
-                world.troubled(each, short)
-                world.tell(each.name, f"cut off for {short:.2f} s: every message is {fate.value}")
+        if kind in AT_PROCESSES:
+            found = self._victim(kind, process)
+            if found is not None:
+                self._befall(kind, found, leases, short)
         elif kind == "stall":
             world.stall(short)
         elif kind == "outage":
             world.outage(short)
+        elif kind == "restart":
+            world.restart(dice.uniform(0.0, 2.0))
+        elif kind == "failover":
+            world.restart(dice.uniform(0.5, 5.0))
+            world.step_clock(dice.uniform(-60.0, 300.0))
+        elif kind == "lock":
+            world.lock(min(leases, 3 * self._lease))
         elif kind == "step":
-            world.step_clock(dice.choice([-1.0, 1.0]) * leases)
+            world.step_clock(dice.choice([-leases, leases, leases, dice.uniform(-60.0, 300.0)]))
+        elif kind == "deploy":
+            world.crew.deploy(dice)
+        elif kind == "extra":
+            world.crew.start_extra(dice.uniform(1.0, 20.0), dice.choice(["kill", "stop"]))
+        elif kind == "operator":
+            world.loop.post(world.operator.process, world.operator.ask)
+
+    def _victim(self, kind: str, process: Process | None) -> Process | None:
+        """Whom it strikes: the sender of a message, or somebody drawn."""
+        crew = self._world.crew
+        if process is None:
+            among = crew.units() if kind in ("stop", "suspend", "pause", "freeze") else crew.living()
+            if kind == "freeze":
+                among = [unit for unit in among if unit.children]
+            if kind == "hang":
+                among = [each for each in among if each.parent is not None]
+            process = self._dice[kind].choice(among) if among else None
+        is_there = process is not None and process in crew.living() and not process.is_held
+        return process if is_there else None
+
+    def _befall(self, kind: str, process: Process, leases: float, short: float) -> None:
+        world, dice = self._world, self._dice[kind]
+        crew, host = world.crew, process.root().family()
+        if kind == "kill":
+            crew.kill(process)
+        elif kind == "stop":
+            crew.stop(process, dice.choice([1, 1, 2]))
+        elif kind == "pause":
+            crew.hold(host, leases, "is paused", is_suspended=False)
+        elif kind == "suspend":
+            crew.hold(host, leases, "its host is suspended", is_suspended=True)
+        elif kind in ("hang", "freeze", "halt"):
+            crew.hold([process], leases, "hangs alone", is_suspended=False)
+        else:
+            fate = dice.choice([Fate.VANISHED, Fate.SILENT])
+            for each in dice.choice([[process], host]):
+                self._cuts[each.name] = (world.loop.now + short, fate)
+                world.troubled(each, short)
+                world.tell(each.name, f"cut off for {short:.2f} s: every message is {fate.value}")
 
     def _end(self) -> None:
         self._is_over = True

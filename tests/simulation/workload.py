@@ -25,6 +25,7 @@ from unstuck.engine.handler import Kind
 from unstuck.model.errors import BadArguments, Cancel, JobNotFound, Retry, Snooze, StoreError
 from unstuck.model.ids import uuid7
 from unstuck.model.job import NewJob, Policy
+from unstuck.model.moments import moment
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -65,14 +66,17 @@ class Workload:
     """All jobs of a world."""
 
     seed: int
+    epoch_us: int = 0
     errands: list[Errand] = field(default_factory=list)
     numbers: dict[UUID, int] = field(default_factory=dict)
     timeouts: dict[int, bool] = field(default_factory=dict)
 
     @classmethod
-    def draw(cls, seed: int, count: int, burst: int, until: float, skipped: frozenset[int]) -> Workload:
-        """`count` jobs of all kinds, and `burst` quick ones at the same moment."""
-        workload = cls(seed)
+    def draw(
+        cls, seed: int, count: int, burst: int, until: float, skipped: frozenset[int], epoch_us: int = 0
+    ) -> Workload:
+        """`count` jobs of all kinds, and `burst` quick ones at the same moment; the store's clock begins at `epoch_us`."""
+        workload = cls(seed, epoch_us)
         for number in range(count):
             dice = random.Random(f"job {number} of {seed}")
             errand = workload._errand(number, dice, until)
@@ -99,6 +103,9 @@ class Workload:
 
     def _job(self, number: int, dice: random.Random, at: float) -> NewJob:
         delay = dice.uniform(0.01, 8.0) if dice.random() < 0.25 else None
+        due_at = None
+        if delay is not None and dice.random() < 0.3:
+            due_at = moment(self.epoch_us + int((at + delay) * SECOND))
         expires = (delay or 0.0) + 10 ** dice.uniform(-0.5, 1.0) if dice.random() < 0.15 else None
         timeout = 10 ** dice.uniform(-0.5, 0.7) if dice.random() < 0.3 else None
         follows: tuple[NewJob, ...] = ()
@@ -110,14 +117,20 @@ class Workload:
             task=dice.choice(["work", "work", "work", "quick", "quick", "rare", "alone"]),
             args=json.dumps({"number": number} if dice.random() < 0.96 else {"number": number, "bad": True}),
             priority=dice.choice([0, 0, 0, 5, -5]),
-            delay_us=None if delay is None else int(delay * SECOND),
+            delay_us=None if delay is None or due_at is not None else int(delay * SECOND),
+            due_at=due_at,
             expires_in_us=None if expires is None else int(expires * SECOND),
             timeout_us=None if timeout is None else int(timeout * SECOND),
             policy=Policy(
                 tries=dice.choice([1, 2, 3, 5, 5]),
                 backoff_base_us=int(dice.uniform(0.05, 1.0) * SECOND),
+                backoff_factor=dice.choice([1.0, 2.0, 2.0, 3.5]),
                 backoff_cap_us=4 * SECOND,
+                backoff_jitter=dice.choice([0.0, 0.25, 1.0]),
+                keep_succeeded_us=dice.choice([3600, 7 * 86_400]) * SECOND,
+                keep_other_us=dice.choice([3600, 30 * 86_400]) * SECOND,
             ),
+            labels={"customer": str(number)} if dice.random() < 0.1 else {},
             then=follows,
         )
         self.numbers[new.id] = number
@@ -264,32 +277,34 @@ class Client:
     async def _insist(self, lane: str, command: Callable[[], Any]) -> Any:
         while True:
             try:
-                return await self._follow(lane, command())
+                return await follow(self._world, self._lanes[lane], command())
             except JobNotFound:
                 return None
             except StoreError:
                 await asyncio.sleep(0.3)
 
-    async def _follow(self, lane: str, command: Any) -> Any:
-        from unstuck.app.commands import Hint, Pause
-        from unstuck.storage.plan import Plan
 
-        try:
-            wish = next(command)
-            while True:
-                try:
-                    answer: Any = None
-                    if isinstance(wish, Plan):
-                        answer = await self._lanes[lane].run(wish, 2.0)
-                    elif isinstance(wish, Pause):
-                        await asyncio.sleep(wish.seconds)
-                    elif isinstance(wish, Hint):
-                        self._world.hint(wish.queues)
-                except StoreError as error:
-                    wish = command.throw(error)
-                else:
-                    wish = command.send(answer)
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            command.close()
+async def follow(world: World, lane: Any, command: Any) -> Any:
+    """Fulfil a command's wishes over this lane; `app.commands.aperform`, in this world."""
+    from unstuck.app.commands import Hint, Pause
+    from unstuck.storage.plan import Plan
+
+    try:
+        wish = next(command)
+        while True:
+            try:
+                answer: Any = None
+                if isinstance(wish, Plan):
+                    answer = await lane.run(wish, 2.0)
+                elif isinstance(wish, Pause):
+                    await asyncio.sleep(wish.seconds)
+                elif isinstance(wish, Hint):
+                    world.hint(wish.queues)
+            except StoreError as error:
+                wish = command.throw(error)
+            else:
+                wish = command.send(answer)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        command.close()

@@ -24,16 +24,20 @@ from tests.simulation.crew import Crew
 from tests.simulation.ground import Ground, open_ground
 from tests.simulation.lane import Server, SimulatedLane
 from tests.simulation.loop import PROCESS, Process, SimulatedLoop
+from tests.simulation.operating import Operator
 from tests.simulation.weather import Weather
-from tests.simulation.workload import TASKS, Client, Workload
+from tests.simulation.workload import TASKS, Client, Workload, follow
 from unstuck.model.errors import StoreError
 from unstuck.model.ids import uuid7
 from unstuck.rules.settings import QueueShare, Settings
-from unstuck.storage.plan import Plan
+from unstuck.storage.plan import Plan, run
 from unstuck.storage.protocol import Store
 
 EPOCH_US = 1_767_225_600_000_000
 LEASE, SWEEP, POLL = 5.0, 2.0, 1.0
+HORIZON = 100_000.0
+LATEST = 12.0
+"""Seconds within which the slowest message has arrived."""
 AFTERMATH = 60.0
 """Seconds after R in which all that is left must have run."""
 
@@ -90,7 +94,8 @@ class World:
         )
         self.is_healed = False
         self.is_over = False
-        self._step_us = 0
+        self._step_us = self._latest_us = 0
+        self._locks: list[Callable[[], None]] = []
         self._events: list[tuple[float, str, UUID | None, str]] = []
         self.names: dict[UUID, str] = {}
         self.weather = self.make_weather()
@@ -102,6 +107,7 @@ class World:
         self.server_store: Store = self.ground.store
         self.server = self.make_server()
         self.crew = Crew(self)
+        self.operator = Operator(self)
         if self._chance.random() < 0.3:  # only the first knows all tasks
             for number in range(1, scenario.workers):
                 self.crew.known[f"worker {number + 1}"] = tuple(task for task in TASKS if task != "rare")
@@ -115,7 +121,9 @@ class World:
     def make_workload(self) -> Workload:
         """What there is to do."""
         scenario, burst = self.scenario, self._chance.choice([0, 0, 0, 0, 0, 60])
-        return Workload.draw(scenario.seed, scenario.jobs, burst, self.weather.over_at, scenario.skipped)
+        return Workload.draw(
+            scenario.seed, scenario.jobs, burst, self.weather.over_at, scenario.skipped, EPOCH_US
+        )
 
     def make_ground(self) -> Ground:
         """What the world stands on."""
@@ -160,10 +168,11 @@ class World:
             for number in range(self.scenario.workers):
                 loop.after(self._chance.uniform(0.0, 2.0), self.crew.start, f"worker {number + 1}")
             loop.spawn(Process("client"), lambda: Client(self).run())
+            loop.spawn(self.operator.process, self.operator.run)
             bound = LEASE + self.settings.recovery_bound
             loop.after(self.weather.over_at + bound + 1.0, self.auditor.nobody_held_by_the_dead)
-            end = self.weather.over_at + bound + AFTERMATH
-            loop.run_until(self._is_done, end)
+            self._last = self.weather.over_at + bound + AFTERMATH
+            loop.run_until(self._is_done, self._last + HORIZON)
             if not self.auditor.findings:
                 self.auditor.close()
             self.tell("store", f"{self.server.messages} messages, digest {self.server.digest:08x}")
@@ -182,7 +191,10 @@ class World:
     def _is_done(self) -> bool:
         if self.auditor.findings or self.loop.errors:
             return True
-        return self.is_healed and self.auditor.is_all_done()
+        if self.is_healed and self.auditor.is_all_done():
+            return True
+        # Where the store's clock was turned back, what was due by the old one is due that much later.
+        return self.loop.now > self._last + (self._latest_us - self._step_us) / 1_000_000
 
     def _outcome(self) -> Outcome:
         names = self.names
@@ -215,11 +227,25 @@ class World:
     def ids(self, name: str) -> Callable[[], UUID]:
         """A source of ids."""
         dice = random.Random(f"ids of {name} in {self.scenario.seed}")
-        return lambda: uuid7((self.now_us() - self._step_us) // 1000, dice.randbytes(10))
+        wrong = self.weather.wall_offset_ms(name)
+        return lambda: uuid7((self.now_us() - self._step_us) // 1000 + wrong, dice.randbytes(10))
 
     def settings_of(self, children: int) -> Settings:
         """What a supervisor of so many children runs with."""
         return replace(self.settings, processes=children)
+
+    async def follow(self, lane: Any, command: Any) -> Any:
+        """Fulfil the wishes of one of the application's commands."""
+        return await follow(self, lane, command)
+
+    def explain(self, job_id: UUID) -> str:
+        """What the product itself says of a job."""
+        from unstuck.app.explaining import explained
+
+        eye = self.ground.connect()
+        job, survey = run(eye, self.ground.store.get(job_id)), run(eye, self.ground.store.survey())
+        eye.close()
+        return "it is gone" if job is None else explained(job, survey)
 
     # What the weather does to everybody
 
@@ -239,10 +265,30 @@ class World:
         self.server.down_until = max(self.server.down_until, self.loop.now + seconds)
         self.auditor.stalled(seconds)
 
+    def restart(self, seconds: float) -> None:
+        """The server of the store goes, with all its connections, and comes back."""
+        self.outage(seconds)
+        self.server.restart()
+
+    def lock(self, seconds: float) -> None:
+        """Somebody else holds the store's lock for writing."""
+        self.tell("store", f"is locked for {seconds:.2f} s")
+        self.server.locked_until = max(self.server.locked_until, self.loop.now + seconds)
+        self.auditor.locked(seconds)
+        let_go = self.ground.lock()
+        self._locks.append(let_go)
+        self.loop.after(seconds, self._unlock, let_go)
+
+    def _unlock(self, let_go: Callable[[], None]) -> None:
+        if let_go in self._locks:
+            self._locks.remove(let_go)
+            let_go()
+
     def step_clock(self, seconds: float) -> None:
         """The store's clock jumps."""
         self.tell("store", f"its clock jumps by {seconds:+.2f} s")
         self._step_us += int(seconds * 1_000_000)
+        self._latest_us = max(self._latest_us, self._step_us)
         self.auditor.clock_stepped()
 
     def hint(self, queues: frozenset[str]) -> None:
@@ -255,9 +301,13 @@ class World:
         """The storm is over: everybody goes on, nothing fails any more."""
         self.tell("weather", "the storm is over")
         self.is_healed = True
-        self.server.stalled_until = self.server.down_until = 0.0
+        self.server.stalled_until = self.server.down_until = self.server.locked_until = 0.0
+        for let_go in list(self._locks):
+            self._unlock(let_go)
         self.auditor.healed()
-        self.crew.go_on(self.crew.living(), self.loop.now, False)
+        self.crew.heal()
+        for delay in (0.0, LATEST):  # a pause that was sent in the storm may arrive after it
+            self.loop.after(delay, self.loop.post, self.operator.process, self.operator.calm_down)
 
     def _saw(self, process: Process, words: str) -> None:
         jobs, workers = self.ground.rows()
