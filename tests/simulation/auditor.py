@@ -319,7 +319,8 @@ class Auditor:
         self._pruned.add(row.id)
         self._world.tell("store", "is pruned", row.id)
         self.counts["pruned"] += 1
-        if str(row.state) not in FINAL or row.id not in self._forgotten:
+        may_go = row.id in self._forgotten or (row.id in self._cancels and str(row.reason) == "deleted")
+        if str(row.state) not in FINAL or not may_go:
             self._find("nothing lost", f"has disappeared, was {row.state}", row.id)
 
     def _revived(self, before: Any, job: Any) -> None:

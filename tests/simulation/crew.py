@@ -120,7 +120,9 @@ class Crew:
         self._extras += 1
         name = f"extra {self._extras}"
         self.start(name)
-        process = self._units[name]
+        process = self._units.get(name)
+        if process is None:
+            return
         if end == "kill":
             self.loop.after(seconds, self.kill, process)
         else:

@@ -23,7 +23,7 @@ class Listening:
         """Listen for ever."""
         async for names in self._ear:
             ours = self._queues.intersection(names)
-            for name in ours:
+            for name in sorted(ours):
                 self._expect(name)
             if ours or not names:
                 self._look_now()
