@@ -268,6 +268,11 @@ class Auditor:
         self.stalled(0.0)
         self._steps.append(self._world.loop.now)
 
+    def watched(self, process: Process, age: float) -> None:
+        """A supervisor that runs has last looked at its children so long ago, whatever its store does."""
+        if age > self._world.settings.lease and self._world.loop.now - process.resumed_at > SLACK:
+            self._find("a supervisor watches", f"{process} has not looked for {age:.1f} s", None)
+
     # When the storm is over
 
     def healed(self) -> None:
@@ -531,6 +536,12 @@ class Auditor:
             return
         owner = self._process_of[worker.id]
         self._tell(process, worker.id, f"ends as worker of {owner} ({worker.reason})")
+        if str(worker.reason) == "stopped" and process is owner:
+            for row in self._rows.values():
+                if row.worker_id == worker.id and self._calm_since(
+                    owner, self._claimed_at[row.id, row.fence] - SLACK
+                ):
+                    self._find("who leaves owns nothing", f"is left behind by {owner}", row.id)
         if str(worker.reason) in CLEAN:
             return
         if str(worker.reason).startswith(OF_THE_DEAD):

@@ -86,6 +86,7 @@ class Crew:
         self._units: dict[str, Process] = {}
         self._lives: dict[str, int] = {}
         self._extras = 0
+        self._bosses: dict[Process, Supervisor] = {}
         self._pids = 1000
         self._told: dict[Process, Callable[[dict[str, Any]], None]] = {}
 
@@ -146,7 +147,7 @@ class Crew:
         life = self._lives[name] = self._lives.get(name, 0) + 1
         process = self._units[name] = Process(f"{name}.{life}")
         dice = random.Random(f"kind of {process} in {seed}")
-        children = dice.choice([1, 1, 2]) if dice.random() < SUPERVISED else 0
+        children = dice.choice([1, 1, 2, 3]) if dice.random() < SUPERVISED else 0
         world.tell(process.name, f"starts as {f'a supervisor of {children}' if children else 'solo'}")
         origin, speed = world.weather.drift(process.name)
         loop, begin = self.loop, self.loop.now
@@ -203,6 +204,7 @@ class Crew:
             self._env(process),
             spawner=spawn,  # type: ignore[arg-type]
         )
+        self._bosses[process] = boss
         await boss.run()
         self._leave(process, {}, "its supervisor is over")
 
@@ -344,6 +346,15 @@ class Crew:
         for _ in range(level):
             self.loop.post(process, deliver)
 
+    def watch(self) -> None:
+        """Tell the auditor of supervisors that look at nobody, now and every second from now."""
+        if self.world.is_over:
+            return
+        for process, boss in self._bosses.items():
+            if not process.is_dead and not process.is_held:
+                self.world.auditor.watched(process, process.clock() - boss.page.tick)
+        self.loop.after(1.0, self.watch)
+
     # Standing still
 
     def hold(self, processes: Sequence[Process], seconds: float, what: str, *, is_suspended: bool) -> None:
@@ -365,6 +376,7 @@ class Crew:
             if process.is_held and not process.is_dead:
                 self.world.tell(process.name, "goes on")
                 self.world.auditor.troubled(process)
+                process.resumed_at = self.loop.now
                 self.loop.resume(process, self.loop.now - since if is_suspended else 0.0)
 
     def crash(self) -> None:

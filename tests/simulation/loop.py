@@ -68,7 +68,7 @@ class Process:
         self.signals: dict[int, Callable[..., Any]] = {}
         self.asked = 0
         self.is_dead = False
-        self.died_at = 0.0
+        self.died_at = self.resumed_at = 0.0
         self.is_held = False
         self.asleep = 0.0
         self.ready: deque[Call] = deque()

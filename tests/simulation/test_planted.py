@@ -24,7 +24,7 @@ from unstuck.storage.memory import jobs as living
 from unstuck.storage.memory import workers as owners
 from unstuck.storage.memory.tables import MemoryTables, claimed
 
-SEEDS = range(40)
+SEEDS = range(120)
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 

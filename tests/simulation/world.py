@@ -165,6 +165,7 @@ class World:
         collects, _ = gc.isenabled(), gc.disable()  # what the dead have left must lie until the end
         try:
             self.weather.begin(self)
+            self.crew.watch()
             for number in range(self.scenario.workers):
                 loop.after(self._chance.uniform(0.0, 2.0), self.crew.start, f"worker {number + 1}")
             loop.spawn(Process("client"), lambda: Client(self).run())

@@ -69,6 +69,7 @@ class Child:
     is_stalled: bool = False
     leaving_since: float | None = None
     swept_at: float = 0.0
+    errand: asyncio.Task[None] | None = None
     ended: asyncio.Future[dict[str, Any]] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )

@@ -17,8 +17,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -73,6 +74,7 @@ class Supervisor:
         self._lanes = {name: keeper.lane(name) for name in ("renew", "sweep", "bury")}
         self._children: dict[int, Child] = {}
         self._burials: set[asyncio.Task[None]] = set()
+        self._errands: dict[asyncio.Task[None], None] = {}
         self._deaths: dict[int, int] = {}
         self._respawn_at: dict[int, float] = {}
         self._stop_level = 0
@@ -121,6 +123,7 @@ class Supervisor:
         finally:
             for child in self._children.values():
                 child.kill("stopped")
+            tasks += self._errands
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -176,7 +179,7 @@ class Supervisor:
             if child.ended.done():
                 self._died(child, now)
             else:
-                await self._look_after(child, now)
+                self._look_after(child, now)
         if not self._stop_level:
             for ordinal in range(self._settings.processes):
                 if ordinal not in self._children and now >= self._respawn_at.get(ordinal, 0.0):
@@ -228,10 +231,10 @@ class Supervisor:
                 await asyncio.sleep(min(1.0, self._settings.poll))
         child.process.release()
 
-    async def _look_after(self, child: Child, now: float) -> None:
+    def _look_after(self, child: Child, now: float) -> None:
         page, settings = child.page, self._settings
         if self._stop_level:
-            await self._stop_child(child, now)
+            self._stop_child(child, now)
             return
         if page.tick == 0:
             if now - child.spawned_at > START_LIMIT:
@@ -243,11 +246,11 @@ class Supervisor:
             elif now - child.leaving_since > settings.grace + settings.timeout_grace + 2 * settings.lease:
                 child.kill("withdrawn")
         if now - page.tick > settings.lease:
-            await self._stalled(child, now)
+            self._stalled(child, now)
         elif child.is_stalled:
             child.is_stalled = False
             log.warning("child %d (pid %d) ticks again", child.ordinal, child.pid)
-            await self._note_stall(child, False)
+            self._errand(child, partial(self._note_stall, child, False))
         elif self._has_no_round_trip(child, now):
             child.kill("withdrawn")
 
@@ -256,19 +259,15 @@ class Supervisor:
         last = max(child.page.round_trip, child.spawned_at, self._contact_since)
         return child.has_registered and now - last > 2 * self._settings.lease
 
-    async def _stalled(self, child: Child, now: float) -> None:
+    def _stalled(self, child: Child, now: float) -> None:
         settings = self._settings
         if not child.is_stalled:
             child.is_stalled = True
             log.error("child %d (pid %d) has not ticked for a lease: stalled", child.ordinal, child.pid)
-            await self._note_stall(child, True)
+            self._errand(child, partial(self._note_stall, child, True))
         if now - child.swept_at > settings.sweep:
-            with self._unharmed("what a stalled child has not started cannot be handed back"):
-                lane, deadline = self._lanes["bury"], settings.deadline
-                await burying.take_unstarted(
-                    child.worker_id, child.page, self._store, lane, self._env, deadline
-                )
-                child.swept_at = now
+            child.swept_at = now
+            self._errand(child, partial(self._take_unstarted, child))
         if now > self._stall_limit(child):
             child.kill(burying.STALLED)
 
@@ -279,24 +278,45 @@ class Supervisor:
             return max(deadlines) + self._settings.timeout_grace
         return child.page.tick + self._settings.stall_limit
 
+    async def _take_unstarted(self, child: Child) -> None:
+        with self._unharmed("what a stalled child has not started cannot be handed back"):
+            lane, deadline = self._lanes["bury"], self._settings.deadline
+            await burying.take_unstarted(child.worker_id, child.page, self._store, lane, self._env, deadline)
+
     async def _note_stall(self, child: Child, is_stalled: bool) -> None:
         with self._unharmed("a stall cannot be noted"):
             plan = self._store.mark_stalled(child.worker_id, is_stalled)
             await self._lanes["bury"].run(plan, self._settings.deadline)
 
-    async def _stop_child(self, child: Child, now: float) -> None:
+    def _stop_child(self, child: Child, now: float) -> None:
         settings = self._settings
         if child.leaving_since is None:
             child.leaving_since = now
             child.page.drain(1)
             if child.has_registered:
-                with self._unharmed("a child cannot be marked as draining"):
-                    await self._lanes["bury"].run(self._store.drain(child.worker_id), settings.deadline)
+                self._errand(child, partial(self._drain, child))
         if self._stop_level > 1:
             child.page.drain(2)
             child.kill("stopped")
         elif now - self._stopped_at > settings.grace + settings.timeout_grace + 1.0:
             child.kill("stopped")
+
+    async def _drain(self, child: Child) -> None:
+        with self._unharmed("a child cannot be marked as draining"):
+            await self._lanes["bury"].run(self._store.drain(child.worker_id), self._settings.deadline)
+
+    def _errand(self, child: Child, work: Callable[[], Awaitable[None]]) -> None:
+        """Something for the store to be told about a child, in order, while the watch goes on: whoever waited
+        for a store that does not answer would see no child die, and would look dead itself."""
+
+        async def after(before: asyncio.Task[None] | None) -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            await work()
+
+        child.errand = asyncio.create_task(after(child.errand))
+        self._errands[child.errand] = None
+        child.errand.add_done_callback(self._errands.pop)
 
     @contextmanager
     def _unharmed(self, what: str) -> Generator[None, None, None]:

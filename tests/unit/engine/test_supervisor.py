@@ -130,6 +130,33 @@ def test_no_answer_of_the_store_ends_the_watch(monkeypatch: pytest.MonkeyPatch) 
     asyncio.run(story())
 
 
+def test_a_store_that_does_not_answer_holds_up_no_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for it once per stalled child sees no death, and looks dead to whoever asks for its tick."""
+    asked: list[str] = []
+
+    async def story() -> None:
+        watch = Watch()
+
+        async def silence(plan: Any, deadline: float | None = None) -> Any:
+            asked.append(plan.name)
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(watch.boss._lanes["bury"], "run", silence)
+        watch.child.process = cast(Any, SimpleNamespace(pid=7))
+        await watch.pass_time(1, boss_heard=True, child_heard=True)
+        watch.clock.now += 2 * LEASE
+        for _ in range(3):
+            await asyncio.wait_for(watch.boss._watch(), 5.0)
+            await asyncio.sleep(0)
+        assert watch.child.is_stalled
+        watch.child.has_ended({"signal": "SIGKILL"})
+        await watch.boss._watch()
+        assert not watch.boss._children or watch.boss._children[0] is not watch.child
+
+    asyncio.run(story())
+    assert "mark_stalled" in asked
+
+
 def test_who_comes_back_under_a_new_identity_lives_while_it_registers() -> None:
     """Its new row is not there yet, which is not the same as ended; and its watch is not red."""
 
