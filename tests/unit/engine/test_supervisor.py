@@ -141,6 +141,10 @@ def test_a_store_that_does_not_answer_holds_up_no_watch(monkeypatch: pytest.Monk
             asked.append(plan.name)
             await asyncio.Event().wait()
 
+        def spawn(*rest: Any) -> Child:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+        watch.boss._spawner = spawn
         monkeypatch.setattr(watch.boss._lanes["bury"], "run", silence)
         watch.child.process = cast(Any, SimpleNamespace(pid=7))
         await watch.pass_time(1, boss_heard=True, child_heard=True)
