@@ -166,7 +166,8 @@ class Crew:
             return drawn
 
         dice = random.Random(f"dice of {process} in {self.world.scenario.seed}")
-        return Env(now=process.root().clock, new_id=named, dice=dice)
+        calendar = lambda: self.world.now_us() / 1_000_000  # noqa: E731
+        return Env(now=process.root().clock, wall=calendar, new_id=named, dice=dice)
 
     async def _work_alone(self, process: Process, name: str) -> None:
         place = Place(self, process, self.tasks_of(name))

@@ -238,7 +238,7 @@ class Wire:
 
     async def commit(self, mode: Mode) -> None:
         if self._server.is_sql:
-            await self._ask(f"commit {self.name}", self._commit, is_write=mode is not Mode.READ)
+            await self._ask(f"commit {self.name}", self._commit, is_write=not mode.is_reading)
 
     async def rollback(self, mode: Mode) -> None:
         if not self._server.is_sql or self.is_broken:

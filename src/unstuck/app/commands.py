@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from unstuck.app.explaining import explained, served
+from unstuck.app import explaining
+from unstuck.app.explaining import Explanation, not_found, served
 from unstuck.model.errors import JobNotFound, StoreError, StoreUnavailable
 from unstuck.model.job import Inserted, Job, NewJob
 from unstuck.model.states import Reason, State
 from unstuck.rules.judging import ended_by_request
 from unstuck.storage.plan import Plan
-from unstuck.storage.protocol import Store, Survey
+from unstuck.storage.protocol import Situation, Store, Survey
 
 if TYPE_CHECKING:
     from unstuck.storage.opening import Keeper
@@ -199,11 +200,10 @@ def cancel(
     )
 
 
-def explain(store: Store, job_id: UUID) -> Command[str]:
-    """Why the job stands where it stands, in one sentence."""
-    job = yield from get(store, job_id)
-    survey: Survey = yield store.survey()
-    return explained(job, survey)
+def explain(store: Store, job_id: UUID) -> Command[Explanation]:
+    """Why the job stands where it stands, judged in one snapshot; a job that is not there is explained too."""
+    seen: Situation | None = yield store.situation(job_id)
+    return not_found(job_id) if seen is None else explaining.explain(seen)
 
 
 class QueueWatch:

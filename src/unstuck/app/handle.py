@@ -79,12 +79,12 @@ class Job(Generic[RCo]):
         return await self._client.ado(commands.cancel(self._client.store, self.id, self._client.draw))
 
     def explain(self) -> str:
-        """Why the job stands where it stands, in one sentence."""
-        return self._client.do(commands.explain(self._client.store, self.id))
+        """Why the job stands where it stands, and what would release it, in one sentence; true of one moment."""
+        return self._client.do(commands.explain(self._client.store, self.id)).whole
 
     async def aexplain(self) -> str:
         """The async twin of `explain`."""
-        return await self._client.ado(commands.explain(self._client.store, self.id))
+        return (await self._client.ado(commands.explain(self._client.store, self.id))).whole
 
     def logs(self) -> list[LogLine]:
         """The lines that the handler wrote with `ctx.log`, oldest first."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from unstuck.app.commands import explain as explain_command
-from unstuck.app.commands import perform
+from unstuck.app.explaining import MEANING
+from unstuck.app.explaining import explain as explained
 from unstuck.app.identity import id_of
 from unstuck.cli.choosing import choice_of, filter_options
 from unstuck.cli.jobs_changing import cancel, delete, retry
@@ -92,20 +92,37 @@ def show(place: Place, id: str, as_json: bool) -> None:
 def explain(place: Place, id: str, as_json: bool) -> None:
     """Say why a job stands where it stands."""
     store = place.store
-    job = found_job(place, id)
-    sentence = perform(place.keeper(), explain_command(store, job.id))
+    seen = place.run(store.situation(id_of(id)))
+    if seen is None:
+        raise _no_such(id)
+    job, found = seen.job, explained(seen)
     if as_json:
-        print_json({"id": str(job.id), "state": job.state, "reason": job.reason, "sentence": sentence})
+        print_json(
+            {
+                "id": str(job.id),
+                "state": job.state,
+                "reason": job.reason,
+                "why": found.why,
+                "meaning": MEANING[found.why],
+                "sentence": found.whole,
+                "release": found.release,
+                "due_by": plain(found.due_by),
+            }
+        )
     else:
-        say(sentence)
+        say(found.whole)
 
 
 def found_job(place: Place, id: str) -> Job:
     """The job. Raises JobNotFound, in the words in which it was asked for."""
     job = place.run(place.store.get(id_of(id)))
     if job is None:
-        raise JobNotFound(f"there is no job {id!r}: it was never enqueued here, or its retention is over")
+        raise _no_such(id)
     return job
+
+
+def _no_such(id: str) -> JobNotFound:
+    return JobNotFound(f"there is no job {id!r}: it was never enqueued here, or its retention is over")
 
 
 def _show_fields(job: Job) -> None:

@@ -28,5 +28,7 @@ class Env:
     """What one process of the engine knows of the world."""
 
     now: Callable[[], float] = boottime
+    wall: Callable[[], float] = time.time
+    """The calendar, in seconds since the epoch: only ever compared with the store's, for people."""
     new_id: Callable[[], UUID] = uuid7
     dice: random.Random = field(default_factory=random.Random)

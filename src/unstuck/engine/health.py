@@ -49,6 +49,22 @@ def address_of(text: str) -> Address:
     return Address(host.strip("[]") or "127.0.0.1", int(port))
 
 
+def pause_of(loop: str, settings: Settings) -> float:
+    """The longest pause, in seconds, that a healthy loop makes between two rounds."""
+    match loop:
+        case "pruning":
+            return PRUNE_EVERY * 1.1
+        case "sweeping":
+            return settings.sweep
+        case "renewing":
+            return settings.renew_every
+        case "looking" | "fencing":
+            return settings.poll
+        case _:
+            # They wait to be woken, or compare once a lease.
+            return settings.lease
+
+
 class HealthServer:
     """An async context: answers while it is entered. `pages` are those of a supervisor, its own first."""
 
@@ -97,7 +113,7 @@ class HealthServer:
         workers: list[dict[str, Any]] = []
         for number, (worker_id, page) in enumerate(self._pages().items()):
             ages = {name: round(now - at, 1) for name, at in page.loops().items()}
-            red = [name for name, age in ages.items() if age > lease + self._pause(name)]
+            red = [name for name, age in ages.items() if age > lease + pause_of(name, self._settings)]
             is_ticking = now - max(page.tick, self._began) <= lease
             workers.append(
                 {
@@ -115,12 +131,6 @@ class HealthServer:
 
     def _own_tick(self) -> float:
         return next((page.tick for page in self._pages().values()), 0.0)
-
-    def _pause(self, loop: str) -> float:
-        """The longest pause that a healthy loop makes between two rounds."""
-        if loop == "pruning":
-            return PRUNE_EVERY * 1.1
-        return max(self._settings.lease, self._settings.sweep, self._settings.poll)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

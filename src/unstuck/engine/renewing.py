@@ -33,6 +33,7 @@ class Renewing:
         self._settings = settings
         self._env = env
         self._steadiness = steadiness
+        self._clock_off = 0.0
 
     async def round(self) -> float:
         """Renew everybody once; answers the time to the next renewal."""
@@ -46,6 +47,7 @@ class Renewing:
         )
         renewed = await self._lane.run(plan, self._settings.deadline)
         self._steadiness.saw(self._env.now(), renewed.now_us / 1_000_000)
+        self._clock_off = round(renewed.now_us / 1_000_000 - self._env.wall(), 1)
         for worker_id, page in pages.items():
             if worker_id in renewed.alive:
                 page.renewed(sent, self._settings.lease)
@@ -58,5 +60,14 @@ class Renewing:
         loops = {name: round(now - at, 1) for name, at in page.loops().items()}
         idle = round(now - page.busy_at, 1) if page.busy_at else 0.0
         unsettled = round(now - page.unsettled_since, 1) if page.unsettled_since else 0.0
-        report = {"free": page.free_places, "idle": idle, "unsettled": unsettled, "loops": loops}
+        report = {
+            "free": page.free_places,
+            "idle": idle,
+            "unsettled": unsettled,
+            "loops": loops,
+            "sweep": self._settings.sweep,
+            "poll": self._settings.poll,
+            "timeout_grace": self._settings.timeout_grace,
+            "clock_off": self._clock_off,
+        }
         return msgspec.json.encode(report).decode()

@@ -22,7 +22,7 @@ from uuid import UUID
 from unstuck.engine.env import Env
 from unstuck.engine.saying import Saying
 from unstuck.model.errors import StoreUnavailable
-from unstuck.model.job import ClaimedJob, Job
+from unstuck.model.job import Job
 from unstuck.model.notice import Finding, Kind
 from unstuck.model.states import Reason
 from unstuck.model.verdict import Verdict
@@ -39,8 +39,6 @@ R = TypeVar("R")
 log = logging.getLogger("unstuck.engine")
 
 SWEEP_MAX = 500
-CLEAN_ENDS = ("stopped", "withdrawn")
-"""Ends after which a leftover attempt is handed back: its worker had stopped running things itself."""
 
 
 class Sweeping:
@@ -108,7 +106,12 @@ class Sweeping:
             is_whole = len(orphans) < SWEEP_MAX  # where the answer is cut, nobody can be said to be alone
             suspects = Counter(job_worker(worker) for job, worker in orphans if job.is_suspect)
             verdicts = [
-                self._verdict(job, worker, is_whole and suspects[job_worker(worker)] == 1)
+                rescuing.orphaned(
+                    job,
+                    self._env.new_id(),
+                    worker,
+                    alone=is_whole and suspects[job_worker(worker)] == 1,
+                )
                 for job, worker in orphans
                 if self._is_ours_to_rescue(worker, living, survey.now_us)
             ]
@@ -128,16 +131,6 @@ class Sweeping:
             return True
         ended_us = worker.ended_at.timestamp() * 1_000_000
         return now_us - ended_us > self._settings.lease_us
-
-    def _verdict(self, job: ClaimedJob, worker: Worker | None, is_only_suspect: bool) -> Verdict:
-        verdict_id = self._env.new_id()
-        if worker is None:
-            return rescuing.lost(job, verdict_id, None, "its worker has no row", alone=is_only_suspect)
-        if worker.reason in CLEAN_ENDS:
-            return judging.handed_back(
-                job, verdict_id, worker.id, started=True, why=f"worker {worker.reason}"
-            )
-        return rescuing.lost(job, verdict_id, worker.id, worker.reason or LAPSED, alone=is_only_suspect)
 
     async def _expire(self, survey: Survey) -> Sequence[Finding]:
         while survey.has_expired:

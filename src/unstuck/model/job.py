@@ -48,6 +48,11 @@ class Policy:
 DEFAULT_POLICY = Policy()
 
 
+def is_suspect(crashes: int, losses: int) -> bool:
+    """Whether a job with these counts must run alone, so that the next death is certainly its own."""
+    return crashes >= 2 or losses >= 3
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """A job about to be inserted.
@@ -102,8 +107,8 @@ class ClaimedJob:
 
     @property
     def is_suspect(self) -> bool:
-        """Two crashes or three losses behind it: it must run alone, so that the next death is its own."""
-        return self.crashes >= 2 or self.losses >= 3
+        """Two crashes or three losses behind it: it must run alone."""
+        return is_suspect(self.crashes, self.losses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,11 @@ class Job:
     def attempt(self) -> int:
         """The number of the current or next attempt, from 1."""
         return 1 + self.failures + self.crashes + self.losses
+
+    @property
+    def is_suspect(self) -> bool:
+        """Two crashes or three losses behind it: it must run alone."""
+        return is_suspect(self.crashes, self.losses)
 
     @property
     def is_final(self) -> bool:

@@ -18,6 +18,7 @@ SWEPT_KINDS = (
     Kind.STALLED,
     Kind.UNSETTLED,
     Kind.LOCK_HELD,
+    Kind.OLD_SNAPSHOT,
     Kind.SWEEP_FAILED,
 )
 
@@ -80,6 +81,20 @@ def stall_finding(stall: tuple[float, float] | None, now: float) -> Finding | No
     return Finding(
         Kind.LOCK_HELD, "store", f"the store took no write for {stall[1]:.1f} s: a lock was held too long"
     )
+
+
+def holder_finding(kind: str, who: str, seconds: int | None, size: int | None) -> Finding:
+    """Somebody holds back the cleaning of the store: claims wade through what cannot be removed."""
+    grown = "" if size is None else f" and has grown to {size / 1_048_576:,.0f} MiB"
+    age = "" if seconds is None else f" for {seconds:,} s"
+    sentence = {
+        "session": f"session {who} has held a snapshot open{age}: dead rows cannot be removed",
+        "prepared": f"the prepared transaction {who} has been open{age}: dead rows cannot be removed",
+        "slot": f"the replication slot {who} holds back the log, or dead rows{grown and grown.replace(' and has', ': it has')}",
+        "standby": f"the standby {who} holds back the removal of dead rows",
+        "reader": f"{who} keeps a reading transaction open: the write-ahead log cannot be begun anew{grown}",
+    }[kind]
+    return Finding(Kind.OLD_SNAPSHOT, f"{kind} {who}", sentence)
 
 
 def task_finding(task: str) -> Finding:

@@ -12,16 +12,30 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from unstuck.model.job import ClaimedJob, ErrorInfo
+from unstuck.model.job import ClaimedJob, ErrorInfo, Job
 from unstuck.model.states import Event, Reason, State
 from unstuck.model.verdict import Counts, Outcome, Verdict
+from unstuck.model.worker import LAPSED, Worker
+from unstuck.rules import judging
 from unstuck.rules.keeping import keep_us
 from unstuck.rules.parting import effects_of
 from unstuck.rules.retrying import LOSS_DELAY_US, crash_delay_us
 
+CLEAN_ENDS = ("stopped", "withdrawn")
+"""Ends after which a leftover attempt is handed back: its worker had stopped running things itself."""
+
+
+def orphaned(job: ClaimedJob, verdict_id: UUID, worker: Worker | None, *, alone: bool = False) -> Verdict:
+    """What becomes of a running job whose worker has ended, or has no row."""
+    if worker is None:
+        return lost(job, verdict_id, None, "its worker has no row", alone=alone)
+    if worker.reason in CLEAN_ENDS:
+        return judging.handed_back(job, verdict_id, worker.id, started=True, why=f"worker {worker.reason}")
+    return lost(job, verdict_id, worker.id, worker.reason or LAPSED, alone=alone)
+
 
 def crashed(
-    job: ClaimedJob,
+    job: ClaimedJob | Job,
     verdict_id: UUID,
     worker_id: UUID | None,
     detail: dict[str, Any],
@@ -47,7 +61,7 @@ def crashed(
 
 
 def lost(
-    job: ClaimedJob, verdict_id: UUID, worker_id: UUID | None, why: str, *, alone: bool = False
+    job: ClaimedJob | Job, verdict_id: UUID, worker_id: UUID | None, why: str, *, alone: bool = False
 ) -> Verdict:
     """A death that cannot be pinned on this attempt: a whole host or supervisor went, or a process in
     which several attempts were running. A suspect that was the only one (`alone`) is convicted."""
@@ -69,7 +83,9 @@ def lost(
     )
 
 
-def _rescue(job: ClaimedJob, verdict_id: UUID, worker_id: UUID | None, last: bool, **rest: Any) -> Verdict:
+def _rescue(
+    job: ClaimedJob | Job, verdict_id: UUID, worker_id: UUID | None, last: bool, **rest: Any
+) -> Verdict:
     event = Event.FAIL if last else Event.RETRY
     return Verdict(
         id=verdict_id,

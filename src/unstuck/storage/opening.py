@@ -75,6 +75,10 @@ class Keeper(ABC):
     def ear(self) -> Ear | None:
         """A listener for hints, or None where the engine has none. Call it inside a running loop."""
 
+    def route(self) -> str:
+        """How the store is reached, in a few words: "direct", or which kind of pooler stands between."""
+        return "direct"
+
     @abstractmethod
     def hint(self, queues: Iterable[str]) -> None:
         """Say that these queues have work: at once, then at most once per queue and 50 ms. Never fails."""

@@ -37,11 +37,18 @@ CONFLICT_PAUSE = 0.01
 
 
 class Mode(Enum):
-    """What a plan needs around its requests."""
+    """What a plan needs around its requests: nothing, for what reads or is one statement; a transaction; or a
+    snapshot, in which all statements read the same moment of the store."""
 
     READ = "read"
     WRITE = "write"
     TRANSACTION = "transaction"
+    SNAPSHOT = "snapshot"
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether nothing can have happened, whatever became of the answer."""
+        return self in (Mode.READ, Mode.SNAPSHOT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ it. Answers come in no promised order unless the prose says one. A crash at any 
 everything of the operation or nothing of it; of `settle`, everything or nothing of each verdict.
 """
 
+# long: every promise of a store stands on this one page, with what it answers.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,7 @@ from uuid import UUID
 
 from unstuck.model.audit import AuditEntry, Repair
 from unstuck.model.happening import LoggedEvent
+from unstuck.model.invariant import USUAL_BOUNDS, Bounds, Portion
 from unstuck.model.job import Attempt, ClaimedJob, Inserted, Job, LogLine, NewJob
 from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Reason, State
@@ -97,6 +100,15 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
+class Lag:
+    """Jobs parked for want of a handler, by (queue, task); scheduled jobs that nobody has promoted, by queue:
+    how many, and for how many microseconds the first of them has been due. Both among the earliest alarms."""
+
+    parked: Mapping[tuple[str, str], int]
+    overdue: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class QueueInfo:
     """A queue as `queues list` shows it."""
 
@@ -120,6 +132,61 @@ class Filter:
     worker_id: UUID | None = None
     after: UUID | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A job and everything that decides why it stands where it stands, all of one snapshot.
+
+    `owner` is the worker of a running job, ended or not. `workers` are those that have not ended, `knowing`
+    those of them that know the task. `ahead` counts the ready jobs before it in line, up to `AHEAD_MAX`.
+    """
+
+    now_us: int
+    job: Job
+    queue: QueueInfo
+    owner: Worker | None
+    workers: Sequence[Worker]
+    knowing: frozenset[UUID]
+    ahead: int
+    notices: Sequence[Notice]
+
+
+AHEAD_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class HolderLimits:
+    """From when on somebody who holds back cleaning is worth a word."""
+
+    seconds: float = 300.0
+    bytes: int = 128 * 1024 * 1024
+    transactions: int = 10_000_000
+
+
+USUAL_LIMITS = HolderLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Somebody who keeps dead rows, or the log, from going: a "session", "prepared" transaction, "slot",
+    "standby" or "reader"; since how many seconds, or what it has made grow to how many bytes."""
+
+    kind: str
+    who: str
+    seconds: int | None
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A table (or the file) with its bytes; live and dead rows, and seconds since the last vacuum, as estimated."""
+
+    table: str
+    bytes: int
+    live: int | None
+    dead: int | None
+    vacuumed_seconds: int | None
 
 
 class Store(Protocol):
@@ -270,7 +337,7 @@ class Store(Protocol):
         ...
 
     def wake(self, jobs: Sequence[Job]) -> Plan[int]:
-        """Move waiting jobs to `ready`, guarded by fence and state."""
+        """Move waiting or scheduled jobs to `ready` before their alarm, guarded by fence and state."""
         ...
 
     def keep_notices(
@@ -281,6 +348,14 @@ class Store(Protocol):
 
     def notices(self) -> Plan[list[Notice]]:
         """All notices, oldest first."""
+        ...
+
+    def knowing(self, tasks: Sequence[str]) -> Plan[dict[str, frozenset[UUID]]]:
+        """Which living workers know these tasks; every task asked for is in the answer."""
+        ...
+
+    def lagging(self, older_us: int) -> Plan[Lag]:
+        """Among the earliest alarms: what waits for a handler, and what has been due for longer than that."""
         ...
 
     def prune(self, limit: int) -> Plan[int]:
@@ -333,6 +408,10 @@ class Store(Protocol):
         """One job, whole."""
         ...
 
+    def situation(self, job_id: UUID) -> Plan[Situation | None]:
+        """One job with its surroundings, read in one snapshot; None where there is no such job."""
+        ...
+
     def find(self, which: Filter) -> Plan[list[Job]]:
         """Jobs that match, in order of id (which is the order of creation), at most `which.limit`."""
         ...
@@ -368,10 +447,35 @@ class Store(Protocol):
         """The store's own facts: instance id, schema step, and its clock as `now_us`."""
         ...
 
-    def offenders(self) -> Plan[dict[str, list[str]]]:
-        """The snapshot invariants, each with the ids that break it (at most 20): one consistent read."""
+    def inspect(
+        self, scan: str, bounds: Bounds = USUAL_BOUNDS, after: Any = None, limit: int = 10_000
+    ) -> Plan[Portion]:
+        """One portion of one of the scans of `model.invariant.SCANS`: about `limit` rows behind `after`.
+
+        Reads along one index; each invariant is judged within one statement, so within one snapshot.
+        """
+        ...
+
+    def offenders(self, bounds: Bounds = USUAL_BOUNDS) -> Plan[dict[str, list[str]]]:
+        """All scans from end to end: every invariant with the ids that break it (at most 20)."""
         ...
 
     def check(self) -> Plan[dict[str, Any]]:
-        """Engine facts for `doctor`: version, durability, size, and what looks wrong."""
+        """Engine facts for `doctor`: version and durability, and what looks wrong among them, by settings only."""
+        ...
+
+    def holders(self, limits: HolderLimits = USUAL_LIMITS) -> Plan[list[Holder]]:
+        """Who has held back the cleaning of the store for longer, or by more, than that."""
+        ...
+
+    def lacking(self) -> Plan[list[str]]:
+        """Indexes and constraints that the schema has by its steps and the store has not, or does not use."""
+        ...
+
+    def sizes(self) -> Plan[list[Size]]:
+        """How large the tables are, as far as the engine keeps count; reads no rows."""
+        ...
+
+    def integrity(self) -> Plan[list[str]]:
+        """What is wrong with the pages of the store, where the engine can say; may read all of them."""
         ...

@@ -7,15 +7,18 @@ and a sweep that was read before somebody else acted changes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 from unstuck.model.job import Job
-from unstuck.model.moments import moment
+from unstuck.model.moments import micros, moment
 from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Event, Reason, State, sources_of, target_of
+from unstuck.storage.memory.reading import queue_info
 from unstuck.storage.memory.tables import MemoryTables, by_id, in_line, is_expired, is_ready, sooner
-from unstuck.storage.memory.workers import as_read, orphans
-from unstuck.storage.protocol import QueueHead, Survey
+from unstuck.storage.memory.workers import as_read, orphans, workers
+from unstuck.storage.protocol import AHEAD_MAX, Lag, QueueHead, Situation, Survey
 
 FRONT = 100
 """How far a sweep looks into a queue from its front."""
@@ -110,10 +113,11 @@ def park(tables: MemoryTables, jobs: Sequence[tuple[Job, Reason, int]]) -> int:
 
 
 def wake(tables: MemoryTables, jobs: Sequence[Job]) -> int:
-    """Move waiting jobs that stand as they were read to `ready`."""
+    """Move waiting or scheduled jobs that stand as they were read to `ready`, before their time."""
     woken = 0
     for read in jobs:
-        target = target_of(read.state, Event.WAKE)
+        event = Event.PROMOTE if read.state is State.SCHEDULED else Event.WAKE
+        target = target_of(read.state, event)
         if stands_as_read(tables, read):
             job = tables.jobs[read.id]
             tables.change(job, state=target, reason=None, wake_at=job.expires_at)
@@ -139,6 +143,56 @@ def keep_notices(
         if there is None:
             appeared.append(notice)
     return appeared, went
+
+
+def knowing(tables: MemoryTables, tasks: Sequence[str]) -> dict[str, frozenset[UUID]]:
+    """Which living workers know these tasks."""
+    return {
+        task: frozenset(worker.id for worker in tables.living() if task in tables.worker_tasks[worker.id])
+        for task in tasks
+    }
+
+
+def lagging(tables: MemoryTables, older_us: int) -> Lag:
+    """What waits for a handler, and what has been due for longer than that."""
+    now_us = tables.clock()
+    parked: dict[tuple[str, str], int] = {}
+    overdue: dict[str, tuple[int, int]] = {}
+    for job in by_id(tables.jobs.values()):
+        if job.state is State.WAITING and job.reason is Reason.NO_HANDLER:
+            parked[job.queue, job.task] = parked.get((job.queue, job.task), 0) + 1
+        elif job.state is State.SCHEDULED and job.wake_at is not None:
+            late_us = now_us - micros(job.wake_at)
+            if late_us > older_us:
+                number, longest_us = overdue.get(job.queue, (0, 0))
+                overdue[job.queue] = (number + 1, max(longest_us, late_us))
+    return Lag(parked, overdue)
+
+
+def situation(tables: MemoryTables, job_id: UUID) -> Situation | None:
+    """One job and what decides about it."""
+    job = tables.jobs.get(job_id)
+    if job is None:
+        return None
+    now_us = tables.clock()
+    before = [
+        other
+        for other in tables.jobs.values()
+        if other.queue == job.queue
+        and is_ready(other, moment(now_us))
+        and (other.line, other.id) < (job.line, job.id)
+    ]
+    owner = None if job.worker_id is None else tables.workers.get(job.worker_id)
+    return Situation(
+        now_us=now_us,
+        job=job,
+        queue=replace(queue_info(tables, job.queue), counts={}),
+        owner=None if owner is None else as_read(tables, owner),
+        workers=workers(tables, include_ended=False),
+        knowing=knowing(tables, [job.task])[job.task],
+        ahead=min(len(before), AHEAD_MAX) if job.state is State.READY else 0,
+        notices=notices(tables),
+    )
 
 
 def notices(tables: MemoryTables) -> list[Notice]:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from unstuck.model.audit import AuditEntry, Repair
 from unstuck.model.happening import LoggedEvent
+from unstuck.model.invariant import USUAL_BOUNDS, Bounds, Portion
 from unstuck.model.job import Attempt, ClaimedJob, Inserted, Job, LogLine, NewJob
 from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Reason, State
@@ -21,7 +22,20 @@ from unstuck.storage.memory import chores, invariants, operating, reading, worke
 from unstuck.storage.memory import jobs as living
 from unstuck.storage.memory.tables import MemoryTables
 from unstuck.storage.plan import Mode, Plan, Requests, Step
-from unstuck.storage.protocol import Cursor, Filter, Look, QueueInfo, Renewed, Survey
+from unstuck.storage.protocol import (
+    USUAL_LIMITS,
+    Cursor,
+    Filter,
+    Holder,
+    HolderLimits,
+    Lag,
+    Look,
+    QueueInfo,
+    Renewed,
+    Situation,
+    Size,
+    Survey,
+)
 
 R = TypeVar("R")
 
@@ -137,6 +151,12 @@ class MemoryStore:
     def notices(self) -> Plan[list[Notice]]:
         return _read("notices", chores.notices)
 
+    def knowing(self, tasks: Sequence[str]) -> Plan[dict[str, frozenset[UUID]]]:
+        return _read("knowing", lambda tables: chores.knowing(tables, tasks))
+
+    def lagging(self, older_us: int) -> Plan[Lag]:
+        return _read("lagging", lambda tables: chores.lagging(tables, older_us))
+
     def prune(self, limit: int) -> Plan[int]:
         return _write("prune", lambda tables: chores.prune(tables, limit))
 
@@ -168,6 +188,9 @@ class MemoryStore:
     def get(self, job_id: UUID) -> Plan[Job | None]:
         return _read("get", lambda tables: tables.jobs.get(job_id))
 
+    def situation(self, job_id: UUID) -> Plan[Situation | None]:
+        return _read("situation", lambda tables: chores.situation(tables, job_id))
+
     def find(self, which: Filter) -> Plan[list[Job]]:
         return _read("find", lambda tables: reading.find(tables, which))
 
@@ -189,8 +212,25 @@ class MemoryStore:
     def meta(self) -> Plan[dict[str, str]]:
         return _read("meta", reading.meta)
 
-    def offenders(self) -> Plan[dict[str, list[str]]]:
-        return _read("offenders", invariants.offenders)
+    def inspect(
+        self, scan: str, bounds: Bounds = USUAL_BOUNDS, after: Any = None, limit: int = 10_000
+    ) -> Plan[Portion]:
+        return _read("inspect", lambda tables: invariants.inspect(tables, scan, bounds))
+
+    def offenders(self, bounds: Bounds = USUAL_BOUNDS) -> Plan[dict[str, list[str]]]:
+        return _read("offenders", lambda tables: invariants.offenders(tables, bounds))
 
     def check(self) -> Plan[dict[str, Any]]:
         return _read("check", reading.check)
+
+    def holders(self, limits: HolderLimits = USUAL_LIMITS) -> Plan[list[Holder]]:
+        return _read("holders", lambda tables: [])
+
+    def lacking(self) -> Plan[list[str]]:
+        return _read("lacking", lambda tables: [])
+
+    def sizes(self) -> Plan[list[Size]]:
+        return _read("sizes", lambda tables: [])
+
+    def integrity(self) -> Plan[list[str]]:
+        return _read("integrity", lambda tables: [])

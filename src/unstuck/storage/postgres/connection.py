@@ -37,8 +37,11 @@ BEGIN = (
     " SET LOCAL lock_timeout = '3s';"
     " SET LOCAL statement_timeout = '30s'"
 )
+SNAPSHOT = BEGIN.replace("READ COMMITTED", "REPEATABLE READ READ ONLY")
 COMMIT = "/* unstuck:commit */ COMMIT"
 ROLLBACK = "/* unstuck:rollback */ ROLLBACK"
+
+_AROUND: dict[Mode, LiteralString] = {Mode.TRANSACTION: BEGIN, Mode.SNAPSHOT: SNAPSHOT}
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,11 @@ class _Common:
             return True
 
     @property
+    def greeted_by(self) -> int:
+        """The process that said hello: a pooler makes one up."""
+        return self._pgconn.backend_pid
+
+    @property
     def is_idle(self) -> bool:
         """Whether no transaction is open and nothing is in flight."""
         return self._pgconn.transaction_status == TransactionStatus.IDLE
@@ -134,8 +142,8 @@ class PostgresConnection(_Common):
     def begin(self, mode: Mode) -> None:
         """Begin, in one round trip, where the plan asks for a transaction."""
         self._mode = mode
-        if mode is Mode.TRANSACTION:
-            self._send(BEGIN)
+        if mode in _AROUND:
+            self._send(_AROUND[mode])
 
     def execute(self, request: Request) -> Any:
         """The rows of one statement."""
@@ -151,8 +159,8 @@ class PostgresConnection(_Common):
 
     def commit(self, mode: Mode) -> None:
         """Make it durable; from here to the answer the outcome is in doubt."""
-        if mode is Mode.TRANSACTION:
-            self._send(COMMIT, at_commit=True)
+        if mode in _AROUND:
+            self._send(COMMIT, at_commit=mode is Mode.TRANSACTION)
 
     def rollback(self, mode: Mode) -> None:
         """Undo, if there is anybody left to ask."""
@@ -162,6 +170,15 @@ class PostgresConnection(_Common):
             self._raw.execute(ROLLBACK)
         except psycopg.Error:
             self.is_spent = True
+
+    def served_by(self) -> int:
+        """The process of the server that answers now."""
+        try:
+            row = self._raw.execute("/* unstuck:served_by */ SELECT pg_backend_pid()").fetchone()
+        except psycopg.Error as error:
+            raise self._said(error) from error
+        assert row is not None
+        return int(row[0])
 
     def close(self) -> None:
         """Close; never waits."""
@@ -196,8 +213,8 @@ class AsyncPostgresConnection(_Common):
     async def begin(self, mode: Mode) -> None:
         """Begin, in one round trip, where the plan asks for a transaction."""
         self._mode = mode
-        if mode is Mode.TRANSACTION:
-            await self._send(BEGIN)
+        if mode in _AROUND:
+            await self._send(_AROUND[mode])
 
     async def execute(self, request: Request) -> Any:
         """The rows of one statement."""
@@ -213,8 +230,8 @@ class AsyncPostgresConnection(_Common):
 
     async def commit(self, mode: Mode) -> None:
         """Make it durable; from here to the answer the outcome is in doubt."""
-        if mode is Mode.TRANSACTION:
-            await self._send(COMMIT, at_commit=True)
+        if mode in _AROUND:
+            await self._send(COMMIT, at_commit=mode is Mode.TRANSACTION)
 
     async def rollback(self, mode: Mode) -> None:
         """Undo, if there is anybody left to ask."""

@@ -24,6 +24,7 @@ from unstuck.storage.postgres.ear import PostgresEar
 from unstuck.storage.postgres.hinting import Hinter
 from unstuck.storage.postgres.lane import PostgresLane
 from unstuck.storage.postgres.pools import AsyncPool, Pool
+from unstuck.storage.postgres.routing import route_of
 from unstuck.storage.postgres.store import PostgresStore
 
 R = TypeVar("R")
@@ -93,6 +94,9 @@ class PostgresKeeper(Keeper):
 
     def ear(self) -> Ear | None:
         return PostgresEar(self.address, self._channel)
+
+    def route(self) -> str:
+        return route_of(self.open)
 
     def hint(self, queues: Iterable[str]) -> None:
         self._hinter.say(queues)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from unstuck.model.errors import OutcomeUnknown, StoreUnavailable
-from unstuck.storage.plan import Mode, Plan, run_async
+from unstuck.storage.plan import Plan, run_async
 from unstuck.storage.postgres.connection import AsyncPostgresConnection
 
 R = TypeVar("R")
@@ -75,7 +75,7 @@ class PostgresLane:
             raise
         if task.done() and not task.cancelled():
             return task.result()
-        if plan.mode is Mode.READ:
+        if plan.mode.is_reading:
             raise StoreUnavailable(f"{plan.name} did not answer within its deadline")
         raise OutcomeUnknown(f"{plan.name} did not answer within its deadline")
 

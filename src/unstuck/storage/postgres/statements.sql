@@ -26,7 +26,53 @@ UNION ALL
 SELECT 'size', CAST(sum(pg_total_relation_size(c.oid)) AS text)
 FROM pg_catalog.pg_class AS c
 WHERE c.relkind = 'r' AND pg_catalog.pg_table_is_visible(c.oid) AND c.relname {one of :names text}
-UNION ALL
-SELECT 'oldest_snapshot_seconds', CAST(COALESCE(max(extract(epoch FROM {now} - a.xact_start)), 0)::bigint AS text)
+
+-- name: holders
+-- Who keeps dead rows from being removed, or the log from being recycled, for longer or more than that.
+SELECT 'session', a.pid || ' (' || COALESCE(NULLIF(a.application_name, ''), a.usename::text, 'unknown') || ')',
+    extract(epoch FROM {now} - a.xact_start)::bigint, CAST(NULL AS bigint)
 FROM pg_catalog.pg_stat_activity AS a
-WHERE a.backend_xmin IS NOT NULL AND a.datname = current_database() AND a.pid <> pg_backend_pid()
+WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+    AND a.datname = current_database()
+    AND a.pid <> pg_backend_pid()
+    AND a.backend_type <> 'autovacuum worker'
+    AND a.xact_start < {after -:older_us}
+UNION ALL
+SELECT 'prepared', x.gid, extract(epoch FROM {now} - x.prepared)::bigint, CAST(NULL AS bigint)
+FROM pg_catalog.pg_prepared_xacts AS x
+WHERE x.database = current_database() AND x.prepared < {after -:older_us}
+UNION ALL
+SELECT 'slot', s.slot_name::text || CASE WHEN s.active THEN '' ELSE ' (nobody reads it)' END, CAST(NULL AS bigint), r.bytes
+FROM pg_catalog.pg_replication_slots AS s
+CROSS JOIN LATERAL (
+    SELECT pg_wal_lsn_diff(
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+        s.restart_lsn
+    )::bigint AS bytes
+) AS r
+WHERE r.bytes > :bytes OR age(s.xmin) > :transactions OR age(s.catalog_xmin) > :transactions
+UNION ALL
+SELECT 'standby', COALESCE(NULLIF(b.application_name, ''), b.client_addr::text, 'unknown'), CAST(NULL AS bigint), CAST(NULL AS bigint)
+FROM pg_catalog.pg_stat_replication AS b
+WHERE age(b.backend_xmin) > :transactions
+
+-- name: structure
+-- Which of these indexes and constraints are there, and whether the server relies on them.
+SELECT 'index', c.relname::text, i.indisvalid
+FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+WHERE pg_catalog.pg_table_is_visible(i.indrelid) AND c.relname {one of :indexes text}
+UNION ALL
+SELECT 'constraint', k.conname::text, k.convalidated
+FROM pg_catalog.pg_constraint AS k
+WHERE pg_catalog.pg_table_is_visible(k.conrelid) AND k.conname {one of :constraints text}
+
+-- name: sizes
+-- How large the tables are, how many of their rows are dead, and when they were last vacuumed.
+SELECT c.relname::text, pg_total_relation_size(c.oid), COALESCE(s.n_live_tup, 0), COALESCE(s.n_dead_tup, 0),
+    extract(epoch FROM {now} - GREATEST(s.last_vacuum, s.last_autovacuum, (SELECT max(g.applied_at) FROM {migrations} AS g)))::bigint
+FROM pg_catalog.pg_class AS c LEFT JOIN pg_catalog.pg_stat_user_tables AS s ON s.relid = c.oid
+WHERE c.relkind = 'r' AND pg_catalog.pg_table_is_visible(c.oid) AND c.relname {one of :names text}
+
+-- name: integrity
+-- Checksums and pages are the server's own business.
+SELECT CAST(NULL AS text) WHERE false

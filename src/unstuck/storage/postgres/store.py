@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from unstuck.storage.sql.store import SqlStore
 
-OLD_SNAPSHOT_SECONDS = 300
-
 
 class PostgresStore(SqlStore):
     """What a keeper promises, on PostgreSQL."""
@@ -24,7 +22,4 @@ class PostgresStore(SqlStore):
                 wrong.append(f"{setting} is off")
         if facts.get("synchronous_commit") == "off":
             wrong.append("synchronous_commit is off: acknowledged jobs can be lost when the server crashes")
-        age = int(facts.get("oldest_snapshot_seconds", "0"))
-        if age > OLD_SNAPSHOT_SECONDS:
-            wrong.append(f"a transaction of {age} s stops vacuum: dead rows pile up")
         return wrong

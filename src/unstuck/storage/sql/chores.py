@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unstuck.model.job import Job
-from unstuck.model.states import Event, Reason, sources_of, target_of
+from unstuck.model.states import Event, Reason, State, sources_of, target_of
 from unstuck.storage.plan import ContinueWith, Mode, Requests, Rows, Statement, planned
 from unstuck.storage.sql import rows
 from unstuck.storage.sql.library import block
@@ -56,8 +56,12 @@ def park(jobs: Sequence[tuple[Job, Reason, int]]) -> Requests[int]:
 
 @planned(Mode.WRITE)
 def wake(jobs: Sequence[Job]) -> Requests[int]:
-    """Move waiting jobs that stand as they were read to `ready`."""
-    return (yield from _move([(job, Event.WAKE, None, None) for job in jobs]))
+    """Move waiting or scheduled jobs that stand as they were read to `ready`, before their time."""
+    return (yield from _move([(job, _waking(job), None, None) for job in jobs]))
+
+
+def _waking(job: Job) -> Event:
+    return Event.PROMOTE if job.state is State.SCHEDULED else Event.WAKE
 
 
 def _move(moves: Sequence[tuple[Job, Event, Reason | None, int | None]]) -> Requests[int]:

@@ -383,6 +383,32 @@ GROUP BY j.task
 -- The tasks that living workers know.
 SELECT DISTINCT k.task FROM ({part living_tasks}) AS k
 
+-- name: knowing
+-- Which living workers know these tasks.
+SELECT t.task, t.worker_id FROM {worker_tasks} AS t
+JOIN {workers} AS w ON w.id = t.worker_id
+WHERE w.ended_at IS NULL AND t.task {one of :tasks text}
+
+-- name: parked
+-- Among the first alarms: jobs that wait because no living worker knew their task, by queue and task.
+SELECT j.queue, j.task, count(*)
+FROM (
+    SELECT r.queue, r.task, r.state, r.reason FROM {jobs} AS r
+    WHERE r.wake_at IS NOT NULL ORDER BY r.wake_at LIMIT :front
+) AS j
+WHERE j.state = :source AND j.reason = :reason
+GROUP BY j.queue, j.task
+
+-- name: overdue
+-- Among the first alarms: scheduled jobs that have been due for longer, by queue, and for how long the first.
+SELECT j.queue, count(*), max(0 - {until j.wake_at})
+FROM (
+    SELECT r.queue, r.wake_at, r.state FROM {jobs} AS r
+    WHERE r.wake_at < {after -:older_us} ORDER BY r.wake_at LIMIT :front
+) AS j
+WHERE j.state = {state.scheduled}
+GROUP BY j.queue
+
 -- name: unhandled
 -- Jobs at the front of a queue that no living worker knows, ready for longer than that.
 SELECT {part job} FROM (
@@ -546,6 +572,18 @@ ON CONFLICT (name) DO UPDATE SET
 -- One job, whole.
 SELECT {part job} FROM {jobs} AS j WHERE j.id = :job_id
 
+-- name: ahead
+-- How many jobs stand before this place in line, counted no further than anybody wants to know.
+SELECT count(*) FROM (
+    SELECT r.id FROM {jobs} AS r
+    WHERE r.queue = :queue
+        AND r.state = {state.ready}
+        AND (r.line, r.id) < (:line, :job_id)
+        AND (r.expires_at IS NULL OR r.expires_at > {now})
+    ORDER BY r.line, r.id
+    LIMIT :limit
+) AS b
+
 -- name: find
 -- A page of jobs that match, in order of id.
 SELECT {part job} FROM {jobs} AS j
@@ -598,123 +636,149 @@ SELECT 'schema', CAST(max(g.number) AS text) FROM {migrations} AS g
 UNION ALL
 SELECT 'now_us', CAST({now_us} AS text)
 
--- name: offenders
--- Rows that break an invariant, at most 20 of each, in one statement and so in one snapshot.
+-- name: inspect_jobs_end
+-- The last id of a portion of the jobs, walking their primary key; nothing where the walk ends before.
+SELECT j.id FROM {jobs} AS j WHERE j.id > :after ORDER BY j.id LIMIT 1 OFFSET :skip
+
+-- name: inspect_jobs
+-- What rows of a portion break, as bits; the seventh only says that counts and options are to be compared.
+SELECT x.id, x.broken, x.failures, x.crashes, x.losses, CASE WHEN x.broken & 64 <> 0 THEN x.options END
+FROM (
+    SELECT j.id, j.failures, j.crashes, j.losses, j.options,
+        CASE WHEN
+            j.state {one of :final text}
+            OR j.state = {state.ready}
+            OR (j.state = {state.running} AND j.worker_id IS NOT NULL)
+            OR (j.state IN ({state.scheduled}, {state.waiting}) AND j.wake_at IS NOT NULL)
+        THEN 0 ELSE 1 END
+        + CASE WHEN j.worker_id IS NOT NULL AND j.state <> {state.running} THEN 2 ELSE 0 END
+        + CASE WHEN j.wake_at IS NOT NULL AND j.state {one of :final text} THEN 4 ELSE 0 END
+        + CASE WHEN (j.state {one of :final text}) <> (j.finished_at IS NOT NULL) THEN 8 ELSE 0 END
+        + CASE WHEN (j.state {one of :final text}) <> (j.keep_until IS NOT NULL) THEN 16 ELSE 0 END
+        + CASE WHEN j.state = {state.running} AND (j.fence < 1 OR j.claimed_at IS NULL) THEN 32 ELSE 0 END
+        + CASE WHEN
+            j.failures > :tries OR j.crashes > :crash_limit OR j.losses > :loss_limit
+            OR (j.failures + j.crashes + j.losses > 0 AND j.options <> '{}')
+        THEN 64 ELSE 0 END
+        + CASE WHEN {until j.finished_at} + :clock_step_us < {until j.created_at} THEN 512 ELSE 0 END
+        + CASE WHEN j.wake_at > {after :horizon_us} THEN 1024 ELSE 0 END
+        + CASE WHEN
+            j.expires_at IS NOT NULL AND j.state {one of :startable text}
+            AND (j.wake_at IS NULL OR j.wake_at > j.expires_at)
+        THEN 2048 ELSE 0 END
+        + CASE WHEN
+            j.state = {state.running} AND j.wake_at IS NULL
+            AND (j.timeout_us IS NOT NULL OR j.cancel_asked_at IS NOT NULL)
+        THEN 4096 ELSE 0 END
+        + CASE WHEN
+            NOT j.state {one of :final text}
+            AND (j.codec <> :codec OR j.options NOT LIKE :document OR j.labels NOT LIKE :document OR j.args NOT LIKE :document)
+        THEN 8192 ELSE 0 END AS broken
+    FROM {jobs} AS j
+    WHERE j.id > :after AND j.id <= :until
+) AS x
+WHERE x.broken <> 0
+
+-- name: inspect_attempts_end
+-- The last job of a portion of the attempts.
+SELECT a.job_id FROM {attempts} AS a WHERE a.job_id > :after ORDER BY a.job_id LIMIT 1 OFFSET :skip
+
+-- name: inspect_attempts
+-- What attempts of a portion break, as bits.
+SELECT x.job_id, x.broken
+FROM (
+    SELECT a.job_id,
+        CASE WHEN a.fence > j.fence THEN 1 ELSE 0 END
+        + CASE WHEN j.id IS NULL THEN 2 ELSE 0 END
+        + CASE WHEN j.state = {state.running} AND a.fence = j.fence AND a.ended_at IS NOT NULL THEN 4 ELSE 0 END
+        AS broken
+    FROM {attempts} AS a
+    LEFT JOIN (
+        SELECT r.id, r.fence, r.state FROM {jobs} AS r WHERE r.id > :after AND r.id <= :until
+    ) AS j ON j.id = a.job_id
+    WHERE a.job_id > :after AND a.job_id <= :until
+) AS x
+WHERE x.broken <> 0
+
+-- name: inspect_logs
+-- Jobs that have log lines, hopping from one to the next: those that have no row, and where the portion ends.
+WITH RECURSIVE hops (job_id, number) AS (
+    SELECT (SELECT l.job_id FROM {job_logs} AS l WHERE l.job_id > :after ORDER BY l.job_id LIMIT 1), 1
+    UNION ALL
+    SELECT
+        (SELECT l.job_id FROM {job_logs} AS l WHERE l.job_id > hops.job_id ORDER BY l.job_id LIMIT 1),
+        hops.number + 1
+    FROM hops WHERE hops.job_id IS NOT NULL AND hops.number < :limit
+)
+SELECT h.job_id, h.number, EXISTS (SELECT 1 FROM {jobs} AS j WHERE j.id = h.job_id)
+FROM hops AS h
+WHERE h.job_id IS NOT NULL
+    AND (h.number = :limit OR NOT EXISTS (SELECT 1 FROM {jobs} AS j WHERE j.id = h.job_id))
+
+-- name: inspect_owners
+-- Workers that own jobs, hopping from one to the next: those that are gone, and where the portion ends.
+WITH RECURSIVE hops (worker_id, number) AS (
+    SELECT (SELECT r.worker_id FROM {jobs} AS r WHERE r.worker_id > :after ORDER BY r.worker_id LIMIT 1), 1
+    UNION ALL
+    SELECT
+        (SELECT r.worker_id FROM {jobs} AS r WHERE r.worker_id > hops.worker_id ORDER BY r.worker_id LIMIT 1),
+        hops.number + 1
+    FROM hops WHERE hops.worker_id IS NOT NULL AND hops.number < :limit
+)
+SELECT h.worker_id, h.number,
+    CASE
+        WHEN w.id IS NULL THEN 'owner_missing'
+        WHEN w.ended_at < {after -w.lease_us - :grace_us} AND {part attended} THEN 'owner_ended_and_not_recovered'
+        WHEN w.ended_at IS NOT NULL OR w.lease_until < {now} THEN 'recovering'
+    END
+FROM hops AS h
+LEFT JOIN {workers} AS w ON w.id = h.worker_id
+WHERE h.worker_id IS NOT NULL
+    AND (h.number = :limit OR w.id IS NULL OR w.ended_at IS NOT NULL OR w.lease_until < {now})
+
+-- name: owned_ids
+-- Some of the jobs of a worker.
+SELECT j.id FROM {jobs} AS j WHERE j.worker_id = :worker_id LIMIT :limit
+
+-- name: inspect_alarms
+-- Alarms that have passed for longer than the bound, the oldest first.
 SELECT * FROM (
-    SELECT 'unfinished_without_owner_or_alarm' AS invariant, CAST(j.id AS text) AS id FROM {jobs} AS j
-    WHERE NOT (
-        j.state {one of :final text}
-        OR j.state = {state.ready}
-        OR (j.state = {state.running} AND j.worker_id IS NOT NULL)
-        OR (j.state IN ({state.scheduled}, {state.waiting}) AND j.wake_at IS NOT NULL)
-    ) LIMIT 20
-) AS o01
+    SELECT 'alarm_overdue' AS invariant, CAST(j.id AS text) AS id FROM {jobs} AS j
+    WHERE j.wake_at < {after -:bound_us}
+        AND j.state IN ({state.scheduled}, {state.waiting}, {state.ready})
+        AND {part attended}
+    ORDER BY j.wake_at
+    LIMIT :limit
+) AS o1
 UNION ALL
 SELECT * FROM (
-    SELECT 'owned_but_not_running', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE j.worker_id IS NOT NULL AND j.state <> {state.running} LIMIT 20
-) AS o02
-UNION ALL
-SELECT * FROM (
-    SELECT 'ended_with_alarm', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE j.wake_at IS NOT NULL AND j.state {one of :final text} LIMIT 20
-) AS o03
-UNION ALL
-SELECT * FROM (
-    SELECT 'ended_without_moment', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE (j.state {one of :final text}) <> (j.finished_at IS NOT NULL) LIMIT 20
-) AS o04
-UNION ALL
-SELECT * FROM (
-    SELECT 'ended_without_retention', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE (j.state {one of :final text}) <> (j.keep_until IS NOT NULL) LIMIT 20
-) AS o05
-UNION ALL
-SELECT * FROM (
-    SELECT 'running_never_claimed', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE j.state = {state.running} AND (j.fence < 1 OR j.claimed_at IS NULL) LIMIT 20
-) AS o06
-UNION ALL
-SELECT * FROM (
-    SELECT 'more_failures_than_tries', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE j.failures > 0 AND j.failures > COALESCE({number j.options tries}, :tries) LIMIT 20
-) AS o07
-UNION ALL
-SELECT * FROM (
-    SELECT 'more_crashes_than_allowed', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE j.crashes > 0 AND j.crashes > COALESCE({number j.options crash_limit}, :crash_limit) LIMIT 20
-) AS o08
-UNION ALL
-SELECT * FROM (
-    SELECT 'more_losses_than_allowed', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE j.losses > 0 AND j.losses > COALESCE({number j.options loss_limit}, :loss_limit) LIMIT 20
-) AS o09
-UNION ALL
-SELECT * FROM (
-    SELECT 'owner_missing', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE j.worker_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE w.id = j.worker_id) LIMIT 20
-) AS o10
-UNION ALL
-SELECT * FROM (
-    SELECT 'owner_ended_and_not_recovered', CAST(j.id AS text) FROM {jobs} AS j
+    SELECT 'timeout_overdue', CAST(j.id AS text) FROM {jobs} AS j
     JOIN {workers} AS w ON w.id = j.worker_id
-    WHERE w.ended_at < {after -w.lease_us - :grace_us} AND {part attended} LIMIT 20
-) AS o11
-UNION ALL
+    WHERE j.wake_at < {after -:timeout_bound_us}
+        AND j.state = {state.running}
+        AND {until j.claimed_at} + j.timeout_us < -:timeout_bound_us
+        AND w.ended_at IS NULL
+        AND w.lease_until > {now}
+    ORDER BY j.wake_at
+    LIMIT :limit
+) AS o2
+
+-- name: inspect_workers
+-- Workers whose own row breaks an invariant.
 SELECT * FROM (
-    SELECT 'recovering', CAST(j.id AS text) FROM {jobs} AS j
-    JOIN {workers} AS w ON w.id = j.worker_id
-    WHERE (w.ended_at IS NOT NULL OR w.lease_until < {now})
-        AND NOT (w.ended_at IS NOT NULL AND w.ended_at < {after -w.lease_us - :grace_us} AND {part attended})
-    LIMIT 20
-) AS o12
-UNION ALL
-SELECT * FROM (
-    SELECT 'alarm_overdue', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE j.wake_at < {after -:bound_us} AND j.state IN ({state.scheduled}, {state.waiting}) AND {part attended}
-    LIMIT 20
-) AS o13
-UNION ALL
-SELECT * FROM (
-    SELECT 'alarm_beyond_horizon', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE j.wake_at > {after :horizon_us} LIMIT 20
-) AS o14
-UNION ALL
-SELECT * FROM (
-    SELECT 'ended_before_it_began', CAST(j.id AS text) FROM {jobs} AS j
-    WHERE {until j.finished_at} + :clock_step_us < {until j.created_at} LIMIT 20
-) AS o15
-UNION ALL
-SELECT * FROM (
-    SELECT 'worker_without_lease_or_end', CAST(w.id AS text) FROM {workers} AS w
-    WHERE w.ended_at IS NULL AND w.lease_until IS NULL LIMIT 20
-) AS o16
+    SELECT 'worker_without_lease_or_end' AS invariant, CAST(w.id AS text) AS id FROM {workers} AS w
+    WHERE w.ended_at IS NULL AND w.lease_until IS NULL LIMIT :limit
+) AS o1
 UNION ALL
 SELECT * FROM (
     SELECT 'lease_longer_than_allowed', CAST(w.id AS text) FROM {workers} AS w
-    WHERE w.ended_at IS NULL AND w.lease_until > {after w.lease_us + :grace_us} LIMIT 20
-) AS o17
+    WHERE w.ended_at IS NULL AND w.lease_until > {after w.lease_us + :grace_us} LIMIT :limit
+) AS o2
 UNION ALL
 SELECT * FROM (
     SELECT 'lapsed_worker_not_ended', CAST(w.id AS text) FROM {workers} AS w
-    WHERE w.ended_at IS NULL AND w.lease_until < {after -w.lease_us - :grace_us} AND {part attended} LIMIT 20
-) AS o18
-UNION ALL
-SELECT * FROM (
-    SELECT 'attempt_beyond_its_fence', CAST(a.job_id AS text) FROM {attempts} AS a
-    JOIN {jobs} AS j ON j.id = a.job_id
-    WHERE a.fence > j.fence LIMIT 20
-) AS o19
-UNION ALL
-SELECT * FROM (
-    SELECT 'attempt_of_no_job', CAST(a.job_id AS text) FROM {attempts} AS a
-    WHERE NOT EXISTS (SELECT 1 FROM {jobs} AS j WHERE j.id = a.job_id) LIMIT 20
-) AS o20
-UNION ALL
-SELECT * FROM (
-    SELECT 'log_of_no_job', CAST(l.job_id AS text) FROM {job_logs} AS l
-    WHERE NOT EXISTS (SELECT 1 FROM {jobs} AS j WHERE j.id = l.job_id) LIMIT 20
-) AS o21
+    WHERE w.ended_at IS NULL AND w.lease_until < {after -w.lease_us - :grace_us} AND {part attended} LIMIT :limit
+) AS o3
 
 -- part: attended
 -- Whether somebody could have acted: a living worker that has been there for longer than the bound.

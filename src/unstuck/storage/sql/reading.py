@@ -1,12 +1,12 @@
-"""What readers see, in SQL: jobs by id or by filter, attempts, logs, queues, facts and invariants."""
+"""What readers see, in SQL: jobs by id or by filter, attempts, logs, queues and facts."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
-from unstuck.model.job import DEFAULT_POLICY, PRIORITY_STEP_US, Attempt, Job, LogLine
-from unstuck.model.states import ENDED, State
+from unstuck.model.job import PRIORITY_STEP_US, Attempt, Job, LogLine
+from unstuck.model.states import State
 from unstuck.storage.plan import Mode, Plan, Requests, Rows, Statement, planned
 from unstuck.storage.protocol import Filter, QueueInfo
 from unstuck.storage.sql import rows
@@ -21,15 +21,6 @@ ATTEMPTS = block("attempts")
 LOGS = block("logs")
 QUEUE_ROWS = block("queue_rows")
 META = block("meta")
-OFFENDERS = block("offenders")
-
-SWEEPS_AND_POLL_US = 11_000_000
-"""Two sweeps and a poll at their defaults: R is this and a lease. The lease is the worker's own."""
-
-BOUND_US = 30_000_000 + SWEEPS_AND_POLL_US
-HORIZON_US = 11 * 366 * 86_400 * 1_000_000
-CLOCK_STEP_US = 60_000_000
-"""By how much a clock may have been set back between two moments of one row without being called an offence."""
 
 
 @planned(Mode.READ)
@@ -120,53 +111,3 @@ def meta() -> Requests[dict[str, str]]:
     """The store's own facts."""
     found: Rows = yield Statement(META)
     return {name: value for name, value in found if value is not None}
-
-
-@planned(Mode.READ)
-def offenders() -> Requests[dict[str, list[str]]]:
-    """The snapshot invariants, each with the ids that break it.
-
-    "recovering" is none of them: its jobs have an owner that is gone for less than the bound.
-    """
-    found: Rows = yield Statement(
-        OFFENDERS,
-        {
-            "final": [state.value for state in ENDED],
-            "tries": DEFAULT_POLICY.tries,
-            "crash_limit": DEFAULT_POLICY.crash_limit,
-            "loss_limit": DEFAULT_POLICY.loss_limit,
-            "grace_us": SWEEPS_AND_POLL_US,
-            "bound_us": BOUND_US,
-            "horizon_us": HORIZON_US,
-            "clock_step_us": CLOCK_STEP_US,
-        },
-    )
-    broken: dict[str, list[str]] = {name: [] for name in INVARIANTS}
-    for name, job_id in found:
-        broken[name].append(job_id)
-    return broken
-
-
-INVARIANTS = (
-    "unfinished_without_owner_or_alarm",
-    "owned_but_not_running",
-    "ended_with_alarm",
-    "ended_without_moment",
-    "ended_without_retention",
-    "running_never_claimed",
-    "more_failures_than_tries",
-    "more_crashes_than_allowed",
-    "more_losses_than_allowed",
-    "owner_missing",
-    "owner_ended_and_not_recovered",
-    "recovering",
-    "alarm_overdue",
-    "alarm_beyond_horizon",
-    "ended_before_it_began",
-    "worker_without_lease_or_end",
-    "lease_longer_than_allowed",
-    "lapsed_worker_not_ended",
-    "attempt_beyond_its_fence",
-    "attempt_of_no_job",
-    "log_of_no_job",
-)

@@ -11,12 +11,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from unstuck.storage import event_log
-from unstuck.storage.plan import Mode, Plan, Requests, Rows, Statement, planned
-from unstuck.storage.sql import auditing, chores, jobs, operating, reading, settling, surveying
+from unstuck.storage.plan import Plan
+from unstuck.storage.protocol import USUAL_LIMITS, Holder, HolderLimits, Size
+from unstuck.storage.sql import (
+    auditing,
+    chores,
+    facts,
+    inspecting,
+    jobs,
+    operating,
+    reading,
+    settling,
+    situating,
+    surveying,
+)
 from unstuck.storage.sql import workers as owners
-from unstuck.storage.sql.library import TABLES, block
-
-CHECK = block("check")
 
 
 class SqlStore:
@@ -49,6 +58,8 @@ class SqlStore:
     wake = staticmethod(chores.wake)
     keep_notices = staticmethod(surveying.keep_notices)
     notices = staticmethod(surveying.notices)
+    knowing = staticmethod(surveying.knowing)
+    lagging = staticmethod(surveying.lagging)
     prune = staticmethod(chores.prune)
 
     ask_cancel = staticmethod(operating.ask_cancel)
@@ -60,6 +71,7 @@ class SqlStore:
     audit = staticmethod(auditing.audit)
 
     get = staticmethod(reading.get)
+    situation = staticmethod(situating.situation)
     find = staticmethod(reading.find)
     tally = staticmethod(reading.tally)
     attempts = staticmethod(reading.attempts)
@@ -67,23 +79,33 @@ class SqlStore:
     queues = staticmethod(reading.queues)
     events = staticmethod(event_log.events)
     meta = staticmethod(reading.meta)
-    offenders = staticmethod(reading.offenders)
+    inspect = staticmethod(inspecting.inspect)
+    offenders = staticmethod(inspecting.offenders)
 
     def __init__(self, engine: str, prefix: str):
         self.engine = engine
-        self._tables = [prefix + table for table in TABLES]
+        self._prefix = prefix
 
     def check(self) -> Plan[dict[str, Any]]:
         """Engine facts, and what looks wrong among them."""
-        return _check(self.engine, self._tables, self.judge)
+        return facts.check(self.engine, self._prefix, self.judge)
+
+    def holders(self, limits: HolderLimits = USUAL_LIMITS) -> Plan[list[Holder]]:
+        """Who holds back the cleaning of the store."""
+        return facts.holders(limits)
+
+    def lacking(self) -> Plan[list[str]]:
+        """Indexes and constraints that ought to be there."""
+        return facts.lacking(self.engine, self._prefix)
+
+    def sizes(self) -> Plan[list[Size]]:
+        """How large the tables are."""
+        return facts.sizes(self._prefix)
+
+    def integrity(self) -> Plan[list[str]]:
+        """What is wrong with the pages."""
+        return facts.integrity()
 
     def judge(self, facts: Mapping[str, str]) -> list[str]:
         """What looks wrong, one sentence each."""
         return []
-
-
-@planned(Mode.READ)
-def _check(engine: str, tables: list[str], judge: Any) -> Requests[dict[str, Any]]:
-    found: Rows = yield Statement(CHECK, {"names": tables})
-    facts: dict[str, str] = {str(name): str(fact) for name, fact in found}
-    return {"engine": engine, **facts, "wrong": judge(facts)}

@@ -8,12 +8,13 @@ one that appears or goes is told once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from unstuck.model.job import Job
 from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Event, Reason, State, sources_of
 from unstuck.storage.plan import Mode, Requests, Rows, Statement, planned
-from unstuck.storage.protocol import QueueHead, Survey
+from unstuck.storage.protocol import Lag, QueueHead, Survey
 from unstuck.storage.sql import rows
 from unstuck.storage.sql.library import block
 from unstuck.storage.sql.workers import WORKERS
@@ -29,8 +30,15 @@ NOTICES_OF = block("notices_of")
 PUT_NOTICES = block("put_notices")
 DROP_NOTICES = block("drop_notices")
 
+KNOWING = block("knowing")
+PARKED = block("parked")
+OVERDUE = block("overdue")
+
 FRONT = 500
 """How far a sweep looks into a queue from its front."""
+
+LAG_FRONT = 20_000
+"""How many alarms are looked at, the earliest first."""
 
 
 @planned(Mode.READ)
@@ -110,6 +118,30 @@ def keep_notices(
         )
         appeared = [notice for notice in map(rows.notice, put) if (notice.kind, notice.subject) not in before]
     return appeared, went
+
+
+@planned(Mode.READ)
+def knowing(tasks: Sequence[str]) -> Requests[dict[str, frozenset[UUID]]]:
+    """Which living workers know these tasks."""
+    found: Rows = yield Statement(KNOWING, {"tasks": sorted(set(tasks))})
+    known: dict[str, set[UUID]] = {task: set() for task in tasks}
+    for task, worker_id in found:
+        known[task].add(rows.uuid(worker_id))
+    return {task: frozenset(ids) for task, ids in known.items()}
+
+
+@planned(Mode.READ)
+def lagging(older_us: int) -> Requests[Lag]:
+    """What waits for a handler, and what has been due for longer than that."""
+    parked: Rows = yield Statement(
+        PARKED,
+        {"front": LAG_FRONT, "source": State.WAITING.value, "reason": Reason.NO_HANDLER.value},
+    )
+    overdue: Rows = yield Statement(OVERDUE, {"front": LAG_FRONT, "older_us": older_us})
+    return Lag(
+        parked={(queue, task): number for queue, task, number in parked},
+        overdue={queue: (number, int(longest_us)) for queue, number, longest_us in overdue},
+    )
 
 
 @planned(Mode.READ)

@@ -31,7 +31,7 @@ from unstuck.model.errors import (
 from unstuck.storage.plan import Mode, Request, Script, Statement
 from unstuck.storage.sql.library import Style
 from unstuck.storage.sqlite.dialect import SqliteDialect
-from unstuck.storage.sqlite.files import why_not_opened
+from unstuck.storage.sqlite.files import wal_bytes, wal_readers, why_not_opened
 
 BUSY_SECONDS = 5.0
 """How long a transaction waits for the write lock where nobody sets a deadline."""
@@ -83,7 +83,9 @@ class SqliteConnection:
         around it would treble the statements of an idle worker.
         """
         self._check_file()
-        if mode is not Mode.READ:
+        if mode is Mode.SNAPSHOT:
+            self._patiently("BEGIN DEFERRED")
+        elif mode is not Mode.READ:
             self._patiently("BEGIN IMMEDIATE")
 
     def execute(self, request: Request) -> Any:
@@ -152,6 +154,8 @@ class SqliteConnection:
             "journal_size_limit = 67108864",
         ):
             self._patiently(f"PRAGMA {pragma}")
+        self._raw.create_function("unstuck_wal_bytes", 0, lambda: wal_bytes(self.path))
+        self._raw.create_function("unstuck_wal_readers", 0, lambda: wal_readers(self.path))
         self._identity = self._on_disk()
 
     def _mode(self) -> str:

@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from unstuck.model.errors import OutcomeUnknown, StoreConflict, StoreError, StoreUnavailable
-from unstuck.storage.plan import Mode, Plan, run
+from unstuck.storage.plan import Plan, run
 from unstuck.storage.sqlite.connection import SqliteConnection
 
 R = TypeVar("R")
@@ -71,7 +71,7 @@ class Desk:
         if errand.future.cancel():
             raise StoreUnavailable(f"{plan.name} did not get its turn within {deadline:.1f} s")
         self._interrupt(errand)
-        if plan.mode is Mode.READ:
+        if plan.mode.is_reading:
             raise StoreUnavailable(f"{plan.name} did not answer within {deadline:.1f} s")
         raise OutcomeUnknown(f"{plan.name} did not answer within {deadline:.1f} s")
 

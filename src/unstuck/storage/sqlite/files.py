@@ -92,3 +92,39 @@ def why_not_opened(path: Path, error: sqlite3.Error) -> StoreUnavailable:
     if not os.access(path, os.R_OK | os.W_OK):
         return StoreUnavailable(f"{path} cannot be opened: no permission to read and write it")
     return StoreUnavailable(f"{path} cannot be opened: {error}")
+
+
+def wal_bytes(path: Path) -> int:
+    """How large the write-ahead log beside the file is; 0 where there is none."""
+    try:
+        return os.stat(f"{path}-wal").st_size
+    except OSError:
+        return 0
+
+
+def wal_readers(path: Path, locks: Path = Path("/proc/locks")) -> str:
+    """Who holds a read mark of the log, for people, from the kernel's list of locks.
+
+    Asked of the kernel and not of the file: to open and close the shared index would drop, by the rules of
+    POSIX, every lock that this process itself holds on it.
+    """
+    try:
+        index = os.stat(f"{path}-shm")
+        lines = locks.read_text().splitlines()
+    except OSError:
+        return "somebody"
+    pids: dict[str, None] = {}
+    for line in lines:
+        # 12: POSIX  ADVISORY  READ 4711 08:01:131 124 124
+        parts = line.split()
+        if len(parts) < 8 or parts[1] != "POSIX" or parts[3] != "READ":
+            continue
+        *_, inode = parts[5].split(":")
+        is_mark = parts[6].isdecimal() and _FIRST_MARK <= int(parts[6]) <= _LAST_MARK
+        if inode == str(index.st_ino) and is_mark:
+            pids[parts[4]] = None
+    return f"process {', '.join(pids)}" if pids else "somebody"
+
+
+_FIRST_MARK, _LAST_MARK = 124, 127
+"""The bytes of the shared index that stand for read marks within the log; a reader of mark 0 needs none of it."""

@@ -21,7 +21,7 @@ from typing import TypeVar
 from unstuck.model.errors import SchemaMismatch, StoreConflict, StoreError
 from unstuck.storage.migrating import Ladder, climb, current, read_rungs
 from unstuck.storage.opening import Ear, Keeper
-from unstuck.storage.plan import Lane, Mode, Plan, run
+from unstuck.storage.plan import Lane, Plan, run
 from unstuck.storage.sqlite.connection import BUSY_SECONDS, SqliteConnection
 from unstuck.storage.sqlite.desk import Desk
 from unstuck.storage.sqlite.dialect import SqliteDialect, process_clock
@@ -71,7 +71,7 @@ class SqliteKeeper(Keeper):
                 raise
 
     def run(self, plan: Plan[R]) -> R:
-        return self._seats["read" if plan.mode is Mode.READ else "write"].run(plan)
+        return self._seats["read" if plan.mode.is_reading else "write"].run(plan)
 
     async def arun(self, plan: Plan[R]) -> R:
         return await self.desk(plan).run(plan, None)
@@ -97,7 +97,7 @@ class SqliteKeeper(Keeper):
 
     def desk(self, plan: Plan[R]) -> Desk:
         """The thread of this process that runs such a plan."""
-        kind = "read" if plan.mode is Mode.READ else "write"
+        kind = "read" if plan.mode.is_reading else "write"
         desk = self._desks.get(kind)
         if desk is None or desk.pid != os.getpid():
             desk = self._desks[kind] = Desk(f"unstuck-sqlite-{kind}", self.open)

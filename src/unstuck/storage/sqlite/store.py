@@ -17,8 +17,6 @@ class SqliteStore(SqlStore):
 
     def judge(self, facts: Mapping[str, str]) -> list[str]:
         wrong: list[str] = []
-        if facts.get("quick_check", "ok") != "ok":
-            wrong.append(f"the file is damaged: {facts['quick_check']}")
         if facts.get("journal_mode", "wal") != "wal":
             wrong.append(
                 f"journal_mode is {facts['journal_mode']}, not wal: writers and readers wait for each other"
