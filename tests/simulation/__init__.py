@@ -10,4 +10,7 @@ to the store with every message a point to go wrong, `weather` draws what goes w
 and what their handlers do, `ground` the stores, `world` puts them together, `auditor` judges with a mind
 of its own, `story` makes a failing seed small and tells it. A seed that found a bug stands in
 `regressions.txt` for ever.
+
+On PostgreSQL (`scheduled_world`) every wire is a real connection: `controller` releases the statements one at a
+time and knows who waits for whom, `schedule` gives them virtual time, `postgres_ground` is the server.
 """

@@ -15,8 +15,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds from there")
-    parser.add_argument("--world", default="memory", choices=["memory", "sqlite"])
-    parser.add_argument("--without", action="append", default=[], choices=KINDS, help="a kind of fault")
+    parser.add_argument("--world", default="memory", choices=["memory", "sqlite", "postgres"])
+    parser.add_argument(
+        "--without", action="append", default=[], help=f"a kind of fault: {', '.join(KINDS)} …"
+    )
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=30)
     parser.add_argument("--log", action="store_true", help="print the whole event log")
@@ -41,4 +43,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        if stands := sys.modules.get("tests.simulation.postgres_ground"):
+            stands.leave_stand()

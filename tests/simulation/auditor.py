@@ -87,6 +87,8 @@ class Auditor:
         self._drained: set[UUID] = set()
         self._cancels: set[UUID] = set()
         self._starts: defaultdict[UUID, dict[int, Attempt]] = defaultdict(dict)
+        self._ended: dict[UUID | None, float] = {}
+        self._began: float | None = None
         self._claimed_at: dict[tuple[UUID, int], float] = {}
         self._recorded: set[UUID] = set()
         self._trouble: dict[Process, float] = {}
@@ -196,8 +198,15 @@ class Auditor:
 
     # What the store shows
 
-    def saw(self, process: Process, jobs: Mapping[UUID, Any], workers: Mapping[UUID, Any]) -> None:
-        """The rows after a write that `process` sent."""
+    def saw(
+        self,
+        process: Process,
+        jobs: Mapping[UUID, Any],
+        workers: Mapping[UUID, Any],
+        began: float | None = None,
+    ) -> None:
+        """The rows after a write that `process` sent; `began`, if that was earlier than now."""
+        self._began = began
         rows, shown = self._rows, list(jobs.values())
         crew, known = list(workers.values()), self._crew
         self._crew = crew
@@ -386,7 +395,8 @@ class Auditor:
             self._find("born new", "appears with a fence or a count", job.id)
 
     def _claimed(self, process: Process, job: Any, rise: int) -> None:
-        now = self._world.store_now()
+        # Where writes do not follow each other, what counts is what was there when the claim began.
+        now = self._world.store_now() if self._world.ground.is_serial else job.claimed_at
         self._claimed_at[job.id, job.fence] = self._world.loop.now
         self._tell(process, job.id, f"is claimed under fence {job.fence}")
         if rise != 1:
@@ -396,7 +406,9 @@ class Auditor:
             self._find("a pause holds", f"was claimed from {job.queue}, which was paused", job.id)
         if self._world.ground.is_serial and job.worker_id in self._drained:
             self._find("who drains claims nothing", f"was claimed by {process}, which drains", job.id)
-        if worker is None or worker.ended_at is not None or worker.lease_until < now:
+        ended = self._ended.get(job.worker_id)
+        was_over = ended is not None and (self._began is None or ended < self._began)
+        if worker is None or was_over or worker.lease_until < now:
             self._find("only the living claim", f"was claimed by {worker and worker.reason}", job.id)
         # The claim's own now is what counts: its commit may travel past the expiry.
         if job.expires_at is not None and job.claimed_at is not None and job.expires_at <= job.claimed_at:
@@ -534,6 +546,7 @@ class Auditor:
             self._find("a worker ends once", "ended again, or lives again", worker.id)
         if before.ended_at is not None or worker.ended_at is None:
             return
+        self._ended[worker.id] = self._world.loop.now
         owner = self._process_of[worker.id]
         self._tell(process, worker.id, f"ends as worker of {owner} ({worker.reason})")
         if str(worker.reason) == "stopped" and process is owner:

@@ -20,6 +20,10 @@ Run = Callable[[Scenario], Outcome]
 
 def lived(scenario: Scenario) -> Outcome:
     """Run one scenario."""
+    if scenario.world == "postgres":
+        from tests.simulation.scheduled_world import ScheduledWorld  # needs a driver that others do not
+
+        return ScheduledWorld(scenario).run()
     return World(scenario).run()
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests.simulation.story import lived, smallest, told
 from tests.simulation.world import Scenario
 
-SEEDS = {"memory": 200, "sqlite": 12}
+SEEDS = {"memory": 200, "sqlite": 12, "postgres": 40}
 TWICE = 50
 """Every so many seeds one is run twice, and both event logs must be the same, byte for byte."""
 
@@ -39,7 +39,9 @@ def asked() -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize(("world", "seed"), asked())
-def test_a_world_keeps_its_promises(world: str, seed: int) -> None:
+def test_a_world_keeps_its_promises(world: str, seed: int, request: pytest.FixtureRequest) -> None:
+    if world == "postgres":
+        request.getfixturevalue("postgres_stand")
     outcome = lived(Scenario(seed, world))
     if outcome.findings:
         pytest.fail(told(smallest(outcome)), pytrace=False)

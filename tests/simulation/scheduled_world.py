@@ -1,0 +1,186 @@
+"""The third world: the real engine on a real PostgreSQL, whose every statement is released by the seed.
+
+It is smaller and denser than the others: a short storm, few jobs, and all of them wanted at once, so that
+claims, endings, sweeps, renewals and cancels meet on the same few rows. A *crowd* of other clients adds what
+engines do not do by themselves: the same jobs enqueued in overlapping groups, priorities changed and
+cancels asked of many jobs in one statement, in whatever order somebody named them.
+
+Beside the weather of every world run the *currents*: a commit that comes later than its statement, a stop
+inside a statement, a statement cancelled by an administrator, a client stopped in the middle of a
+transaction. The first two are not faults but what any scheduler may do; they go on when the storm is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from tests.simulation.auditor import Finding
+from tests.simulation.ground import Ground
+from tests.simulation.lane import Server
+from tests.simulation.loop import PROCESS, Process
+from tests.simulation.postgres_ground import PostgresGround
+from tests.simulation.schedule import ScheduledServer
+from tests.simulation.weather import Weather
+from tests.simulation.workload import Workload
+from tests.simulation.world import LEASE, Outcome, World
+from unstuck.model.errors import StoreError
+from unstuck.storage.plan import Plan
+
+CURRENTS = {"commits": 0.8, "inside": 0.7, "cancel": 0.3, "between": 0.4}
+"""Kinds, and how likely each is to exist in a world."""
+
+
+class Currents(Weather):
+    """The weather, and what happens to statements at the server."""
+
+    def __init__(self, seed: int, without: frozenset[str], lease: float):
+        super().__init__(seed, without, lease)
+        chance = random.Random(f"currents of {seed}")
+        self.over_at = chance.uniform(2.0, 7.0)
+        for kind, present in CURRENTS.items():
+            self._dice[kind] = random.Random(f"{kind} of {seed}")
+            is_there, place = chance.random() < present, chance.random()
+            if is_there and kind not in without:
+                self.strength[kind] = place
+        self._rates = {
+            "commits": self.rate("commits", 0.1, 0.9),
+            "inside": self.rate("inside", 0.05, 0.5),
+            "cancel": self.rate("cancel", 0.01, 0.2),
+            "between": self.rate("between", 0.02, 0.3),
+        }
+        self._turns = random.Random(f"turns at the server of {seed}")
+
+    def splits(self) -> bool:
+        """Whether others may run between this statement and its commit."""
+        return self._happens("commits")
+
+    def commit_delay(self) -> float:
+        """How long it takes to its commit, in seconds."""
+        return self._short("commits")
+
+    def steps_inside(self) -> int:
+        """How often this statement asks at its gate until it is stopped there; 0 for never."""
+        return self._dice["inside"].choice([1, 1, 1, 2, 2, 3, 4, 6]) if self._happens("inside") else 0
+
+    def pause(self) -> float:
+        """How long it stays there, in seconds."""
+        return self._short("inside")
+
+    def turn(self) -> float:
+        """How long one that has got its lock waits for its turn, in seconds."""
+        return 10 ** self._turns.uniform(-5.0, -2.5)
+
+    def cancels(self) -> bool:
+        """Whether somebody cancels this statement, which is taking its time."""
+        return not self._is_over and self._happens("cancel")
+
+    def arrives(self) -> bool:
+        """Whether what a client sent with its last breath arrives."""
+        return self._turns.random() < 0.5
+
+    def stop_inside(self, process: Process) -> None:
+        """A client has the answer to a statement of its transaction, and perhaps does not go on."""
+        if not self._is_over and self._happens("between"):
+            self._strike("pause", process)
+
+    def _happens(self, kind: str) -> bool:
+        return kind in self.strength and self._dice[kind].random() < self._rates[kind]
+
+    def _short(self, kind: str) -> float:
+        return 10 ** self._dice[kind].uniform(-4.0, -1.5 if self._is_over else -0.4)
+
+
+class Crowd:
+    """Other clients, who touch many jobs at once."""
+
+    def __init__(self, world: ScheduledWorld):
+        self._world = world
+        self._dice = random.Random(f"crowd of {world.scenario.seed}")
+
+    async def run(self) -> None:
+        """Until the storm is over."""
+        names = [f"crowd {number + 1}" for number in range(self._dice.choice([0, 1, 2, 3]))]
+        await asyncio.gather(*(self._one(name) for name in names))
+
+    async def _one(self, name: str) -> None:
+        lane = self._world.lane(PROCESS.get(), name)
+        dice = random.Random(f"{name} of {self._world.scenario.seed}")
+        while not self._world.is_healed:
+            await asyncio.sleep(10 ** dice.uniform(-2.0, -0.3))
+            try:
+                await lane.run(self._wish(dice), 2.0)
+            except StoreError:
+                pass
+
+    def _wish(self, dice: random.Random) -> Plan[object]:
+        world, store = self._world, self._world.server_store
+        errands = world.workload.errands
+        some = dice.sample(errands, dice.randint(1, min(len(errands), 6)))
+        match dice.choice(["enqueue", "enqueue", "prioritise", "prioritise", "cancel", "promote"]):
+            case "enqueue":
+                for errand in some:
+                    world.auditor.wanted(errand.new)
+                return store.insert([errand.new for errand in some])
+            case "prioritise":
+                return store.set_priority([(errand.new.id, dice.randint(-9, 9)) for errand in some])
+            case "cancel":
+                for errand in some:
+                    world.auditor.cancel_wanted(errand.new.id)
+                return store.ask_cancel([errand.new.id for errand in some])
+            case _:
+                return store.promote(5)
+
+
+class ScheduledWorld(World):
+    """One scenario on PostgreSQL."""
+
+    weather: Currents
+    server: ScheduledServer
+
+    def make_weather(self) -> Weather:
+        return Currents(self.scenario.seed, self.scenario.without, LEASE)
+
+    def make_workload(self) -> Workload:
+        scenario, burst = self.scenario, self._chance.choice([0, 0, 0, 12])
+        count, until = (scenario.jobs + 1) // 2, self.weather.over_at * self._chance.choice([0.2, 0.8])
+        return Workload.draw(scenario.seed, count, burst, until, scenario.skipped)
+
+    def make_ground(self) -> Ground:
+        return PostgresGround(self.now_us, random.Random(f"ground of {self.scenario.seed}"))
+
+    def make_server(self) -> Server:
+        ground = self.ground
+        assert isinstance(ground, PostgresGround)
+        return ScheduledServer(
+            self.loop,
+            self.weather,
+            ground.stand.controller,
+            ground.connect,
+            self._saw,
+            self.troubled,
+            self.tell,
+            self._found,
+            random.Random(f"order of rows in {self.scenario.seed}"),
+        )
+
+    def run(self) -> Outcome:
+        self.loop.after(0.0, lambda: self.loop.spawn(Process("crowd"), lambda: Crowd(self).run()))
+        return super().run()
+
+    def outage(self, seconds: float) -> None:
+        super().outage(seconds)
+        self.server.restart()
+
+    def _saw(self, process: Process, words: str) -> None:
+        jobs, workers = self.ground.rows()
+        self.auditor.saw(process, jobs, workers, self.server.began)
+
+    def _outcome(self) -> Outcome:
+        self.auditor.counts["waits"] = self.server.waits
+        self.auditor.counts["circles"] = len(self.server.circles)
+        return super()._outcome()
+
+    def _found(self, check: str, sentence: str) -> None:
+        self.auditor.findings.append(Finding(check, sentence, self.loop.now))
+        self.tell("auditor", f"FOUND [{check}] {sentence}")
