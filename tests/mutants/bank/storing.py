@@ -65,10 +65,7 @@ MUTANTS = (
         "            except BaseException:\n                await connection.commit(plan.mode)\n                raise",
         "What a plan had written when it failed is committed.",
         "A plan happens as a whole or not at all.",
-        (
-            "conformance/test_then.py::test_an_ending_whose_follow_up_cannot_be_inserted_is_not_recorded -k 'sqlite and async'",
-            "unit/storage/test_plan.py",
-        ),
+        ("unit/storage/test_plan.py",),
     ),
     Mutant(
         "what_failed_is_committed_by_those_who_block",
@@ -77,7 +74,9 @@ MUTANTS = (
         "            except BaseException:\n                connection.commit(plan.mode)\n                raise",
         "The same in the blocking colour.",
         "A plan happens as a whole or not at all.",
-        ("storage/test_migrating.py -k sqlite",),
+        (
+            "conformance/test_then.py::test_an_ending_whose_follow_up_cannot_be_inserted_is_not_recorded -k 'sqlite and blocking'",
+        ),
     ),
     Mutant(
         "a_commits_lost_answer_is_a_failure",
@@ -163,6 +162,15 @@ MUTANTS = (
         "A store that lacks a table is taken for a whole one.",
         "A half-applied schema is never taken for a whole one.",
         (f"{SQLITE}::test_a_half_schema_is_never_taken_for_a_whole_one",),
+    ),
+    Mutant(
+        "a_script_commits_what_came_before_it",
+        "storage/sqlite/connection.py",
+        '        gathered = ""\n        for line',
+        '        self._raw.executescript(text)\n        text = gathered = ""\n        for line',
+        "A step is run by executescript(), which commits it before its record is written.",
+        "A step happened, with its record, or left nothing.",
+        ("storage/test_migrating.py -k sqlite", f"{SQLITE}::test_a_step_that_fails_leaves_nothing"),
     ),
     Mutant(
         "a_step_is_recorded_by_itself",
