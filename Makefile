@@ -22,11 +22,13 @@ WORLD =
 ONLY =
 
 PYTEST = $(BIN)/python -m pytest
-# Timing never beside processor-bound work: the first group runs in parallel, the second alone.
+TWO = -n 2 --dist worksteal --durations=5
+# Timing never beside processor-bound work. Real processes come apart from the first group, in three parts: those that
+# must end right, however long it takes; those that mostly wait for a lease to pass; and what counts milliseconds, alone.
 FIRST_GROUP = -n $(WORKERS) --dist worksteal -m "not processes and not timing"
-SECOND_GROUP = --durations=15 -m "(processes or timing) and not waits"
-# Frozen and stopped processes are waited for, a lease or three at a time: two such tests take nothing from each other.
-WAITING_GROUP = -n 2 --dist worksteal -m waits
+CROWDED_GROUP = $(TWO) -m "processes and not waits and not timing"
+WAITING_GROUP = $(TWO) -m waits
+TIMED_GROUP = --durations=5 -m timing
 
 # A storm has the machine to itself; its seed stays the same from run to run, so that two runs can be compared.
 CHAOS = $(BIN)/python -m tests.chaos
@@ -102,10 +104,12 @@ test: $(VENV)/.dev
 	done; \
 	echo "== first group: everything but real processes and timing =="; \
 	$(PYTEST) $(FIRST_GROUP) || failed="$$failed first-group"; \
-	echo "== second group: real processes and timing, alone =="; \
-	tests/timed.sh $(PYTEST) $(SECOND_GROUP) || failed="$$failed second-group"; \
-	echo "== and those that wait, two at a time =="; \
+	echo "== real processes that must end right =="; \
+	tests/timed.sh $(PYTEST) $(CROWDED_GROUP) || failed="$$failed crowded-group"; \
+	echo "== real processes that wait =="; \
 	tests/timed.sh $(PYTEST) $(WAITING_GROUP) || failed="$$failed waiting-group"; \
+	echo "== what counts milliseconds, alone =="; \
+	tests/timed.sh $(PYTEST) $(TIMED_GROUP) || failed="$$failed timed-group"; \
 	echo "== a minute of chaos on PostgreSQL, alone =="; \
 	$(MAKE) --no-print-directory chaos MINUTES=1 SEED=$(CHAOS_SEED) ENGINE=postgres || failed="$$failed chaos"; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
@@ -123,8 +127,9 @@ mutants: $(VENV)/.dev
 	ONLY="$(ONLY)" WORKERS="$(WORKERS)" $(BIN)/python -m tests.mutants
 
 processes: $(VENV)/.dev
-	UNSTUCK_JOBS="$(JOBS)" $(PYTEST) $(SECOND_GROUP)
+	UNSTUCK_JOBS="$(JOBS)" $(PYTEST) $(CROWDED_GROUP)
 	$(PYTEST) $(WAITING_GROUP)
+	$(PYTEST) $(TIMED_GROUP)
 
 chaos: $(VENV)/.dev
 	PYTHONPATH=src:. $(CHAOS) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MINUTES),--minutes $(MINUTES)) \
