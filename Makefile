@@ -44,7 +44,7 @@ help:
 	@echo "make layers       the contracts about who may import whom"
 	@echo "make unit         tests of the pure parts"
 	@echo "make conformance  one suite over memory, SQLite and PostgreSQL"
-	@echo "make simulate     simulated worlds; SEEDS=500, or SEED=17 to repeat one; WORLD=memory|sqlite|postgres"
+	@echo "make simulate     simulated worlds; SEEDS=500, SEED=17 to repeat one, both from there on; WORLD=memory|sqlite|postgres"
 	@echo "make mutants      bugs planted one at a time in a copy, and who catches them; ONLY=part-of-a-name for some; no part of make test"
 	@echo "make processes    real processes, real signals, and timing; run alone; JOBS=20000 for the full number"
 	@echo "make chaos        a storm over real processes and servers: MINUTES=1 SEED=7 ENGINE=sqlite|postgres; run alone"

@@ -34,6 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    tell_the_speed_of_worlds(terminalreporter)
     missing = [
         f"{report.nodeid}: {reason.partition(NOT_RUN_HERE)[2].strip()}"
         for report in terminalreporter.stats.get("skipped", [])
@@ -43,3 +44,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("not run here")
         for line in sorted(missing):
             terminalreporter.line(line)
+
+
+def tell_the_speed_of_worlds(terminalreporter: pytest.TerminalReporter) -> None:
+    """How fast the simulated worlds were, in time of one processor: slow worlds are worlds that nobody runs."""
+    sums: dict[str, list[float]] = {}
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in getattr(report, "user_properties", []):
+            if name == "simulated" and report.when == "call":
+                found = sums.setdefault(value[0], [0, 0.0, 0.0])
+                sums[value[0]] = [a + b for a, b in zip(found, value[1:], strict=True)]
+    if sums:
+        terminalreporter.section("simulated worlds")
+    for world, (seeds, seconds, virtual) in sums.items():
+        terminalreporter.line(
+            f"{world}: {seeds} seeds, {seeds / max(seconds, 1e-9):.1f} seeds/s of one processor,"
+            f" {virtual / seeds:.0f} virtual seconds each"
+        )

@@ -7,8 +7,9 @@
 
 `loop` is the event loop (virtual time, processes that can be killed, paused and suspended), `lane` the way
 to the store with every message a point to go wrong, `weather` draws what goes wrong, `workload` the jobs
-and what their handlers do, `ground` the stores, `world` puts them together, `auditor` judges with a mind
-of its own, `story` makes a failing seed small and tells it. A seed that found a bug stands in
+and what their handlers do, `crew` the supervisors, children and solo workers, `ear` their hints, `operating`
+an operator who meddles, `ground` the stores, `world` puts them together, `auditor` judges with a mind of
+its own, `story` makes a failing seed small and tells it. A seed that found a bug stands in
 `regressions.txt` for ever.
 
 On PostgreSQL (`scheduled_world`) every wire is a real connection: `controller` releases the statements one at a

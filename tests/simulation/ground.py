@@ -123,6 +123,7 @@ class SqliteGround(Ground):
         self._glances: dict[str, tuple[Any, ...]] = {}
         self._jobs: dict[UUID, Any] = {}
         self._workers: dict[UUID, Any] = {}
+        self._seen: dict[str, tuple[Any, SeenWorker]] = {}
 
     def connect(self) -> Connection:
         return self._open()
@@ -167,11 +168,16 @@ class SqliteGround(Ground):
 
     def _see_workers(self) -> dict[UUID, Any]:
         workers = {}
-        for name, lease_until, ended_at, reason in self._eye._raw.execute(GLANCE_AT_WORKERS):
-            ended = None if ended_at is None else self.moment(ended_at)
-            row = SeenWorker(UUID(name), self.moment(lease_until), ended, reason)
-            before = self._workers.get(row.id)
-            workers[row.id] = before if before == row else row
+        for row in self._eye._raw.execute(GLANCE_AT_WORKERS):
+            before = self._seen.get(row[0])
+            if before is None or before[0] != row:
+                name, lease_until, ended_at, reason = row
+                ended = None if ended_at is None else self.moment(ended_at)
+                before = self._seen[name] = (
+                    row,
+                    SeenWorker(UUID(name), self.moment(lease_until), ended, reason),
+                )
+            workers[before[1].id] = before[1]
         return workers
 
     def _open(self) -> SqliteConnection:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-BUSY_PAUSE = 0.02
+BUSY_PAUSE = 0.05
 BUSY_PATIENCE = 2.0
 """Seconds for which a statement that finds the file locked is tried again by the store itself."""
 

@@ -27,10 +27,10 @@ def lived(scenario: Scenario) -> Outcome:
     return World(scenario).run()
 
 
-def smallest(outcome: Outcome, run: Run = lived) -> Outcome:
-    """The smallest world found in which the same check fails."""
+def smallest(outcome: Outcome, run: Run = lived, runs: int = RUNS_MAX) -> Outcome:
+    """The smallest world found, in so many runs, in which the same check fails."""
     check = outcome.findings[0].check
-    left = RUNS_MAX
+    left = runs
 
     def fails(scenario: Scenario) -> Outcome | None:
         nonlocal left
@@ -81,7 +81,21 @@ def told(outcome: Outcome) -> str:
             f"{subject or 'the world'} {finding.sentence}",
             f"smallest world found: {', '.join(smaller)}, {weather}",
             *lines,
-            f"see it again: python -m tests.simulation --seed {scenario.seed} --world {scenario.world}"
-            + "".join(f" --without {kind}" for kind in sorted(scenario.without)),
+            f"see it again: python -m tests.simulation {' '.join(words_of(scenario))}",
+            f"keep it: {scenario.world} {scenario.seed} in tests/simulation/regressions.txt",
         ]
     )
+
+
+def words_of(scenario: Scenario) -> list[str]:
+    """The arguments of `python -m tests.simulation` that make this world."""
+    words = ["--seed", str(scenario.seed), "--world", scenario.world]
+    if scenario.workers != Scenario.workers:
+        words += ["--workers", str(scenario.workers)]
+    if scenario.jobs != Scenario.jobs:
+        words += ["--jobs", str(scenario.jobs)]
+    for kind in sorted(scenario.without):
+        words += ["--without", kind]
+    if scenario.skipped:
+        words += ["--skip", ",".join(map(str, sorted(scenario.skipped)))]
+    return words

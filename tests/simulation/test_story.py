@@ -1,0 +1,45 @@
+"""A failing seed makes itself small and tells how to see it again.
+
+The bug that is planted is a real one of such systems: a stop of the worker costs the job a try.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.__main__ import main
+from tests.simulation.story import LINES_MAX, lived, smallest, told, words_of
+from tests.simulation.test_planted import attempt_counted_at_hand_back
+from tests.simulation.world import Outcome, Scenario
+
+SEEDS = range(60)
+RUNS = 30
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """The first seed that fails with the bug planted."""
+    attempt_counted_at_hand_back(monkeypatch)
+    for seed in SEEDS:
+        outcome = lived(Scenario(seed))
+        if outcome.findings:
+            return outcome
+    pytest.fail("nobody noticed")
+
+
+@pytest.mark.timeout(600)
+def test_it_shrinks_tells_and_fails_again(broken: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+    small = smallest(broken, runs=RUNS)
+    before, after = broken.scenario, small.scenario
+    assert small.findings[0].check == broken.findings[0].check
+    assert len(after.skipped) > len(before.skipped) or after.workers < before.workers
+    story = told(small)
+    assert len(story.splitlines()) <= LINES_MAX + 7
+    assert f"seed {after.seed} on memory breaks a promise: {small.findings[0].check}" in story
+    assert " ".join(words_of(after)) in story
+    assert main([*words_of(after), "--raw"]) == 1
+    assert small.findings[0].sentence in capsys.readouterr().out
+
+
+def test_a_story_that_is_told_twice_is_the_same(broken: Outcome) -> None:
+    assert lived(broken.scenario).log() == broken.log()
