@@ -241,12 +241,19 @@ class World:
 
     def explain(self, job_id: UUID) -> str:
         """What the product itself says of a job."""
-        from unstuck.app.explaining import explained
+        from unstuck.app import commands
 
         eye = self.ground.connect()
-        job, survey = run(eye, self.ground.store.get(job_id)), run(eye, self.ground.store.survey())
-        eye.close()
-        return "it is gone" if job is None else explained(job, survey)
+        command = commands.explain(self.ground.store, job_id)
+        try:
+            wish = next(command)
+            while True:
+                wish = command.send(run(eye, wish))
+        except StopIteration as stop:
+            return f"{stop.value.sentence} {stop.value.release}".strip()
+        finally:
+            command.close()
+            eye.close()
 
     # What the weather does to everybody
 
