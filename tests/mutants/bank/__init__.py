@@ -19,6 +19,7 @@ WRITTEN_FOR_THE_BANK: tuple[str, ...] = (
     "tests/unit/engine/test_claiming.py::test_a_queue_is_empty_only_when_a_claim_from_its_head_says_so",
     "tests/unit/engine/test_looking.py::test_one_look_does_all_that_it_saw",
     "tests/unit/engine/test_fencing.py::test_who_has_not_renewed_for_a_lease_stops_unless_a_lock_holds_up_everybody",
+    "tests/unit/engine/test_reconciling.py::test_a_comparison_beside_a_claim_counts_for_nothing",
     "tests/unit/engine/test_renewing.py::test_a_lease_is_safe_for_two_thirds_from_the_sending_of_its_renewal",
     "tests/unit/engine/test_executing.py::test_a_slot_says_what_has_started_until_the_store_has_its_ending",
     "tests/unit/engine/test_executing.py::test_what_was_withdrawn_is_given_back_and_leaves_its_slot",

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID, uuid4
 
+import pytest
+
 from unstuck.engine.env import Env
 from unstuck.engine.page import Page
 from unstuck.engine.reconciling import Reconciling
@@ -58,3 +60,18 @@ def test_an_ending_that_was_confirmed_while_the_answer_travelled_is_not_given_ba
     asyncio.run(Reconciling(shift).round())
     assert {job_id for job_id, _ in shift.outbox} == {unknown}
     assert ended != unknown
+
+
+@pytest.mark.parametrize("goes", [False, True], ids=["begins", "comes and goes"])
+def test_a_comparison_beside_a_claim_counts_for_nothing(goes: bool) -> None:
+    """What the claim brings is in the store's answer and not yet known here."""
+
+    def claim(shift: Shift) -> None:
+        if goes:
+            shift.claims_made += 1
+        else:
+            shift.claims_in_flight += 1
+
+    shift, (ended, _) = shift_with_two_claims(claim)
+    assert asyncio.run(Reconciling(shift).round()) == shift.settings.poll
+    assert {job_id for job_id, _ in shift.outbox} == {ended}
