@@ -104,12 +104,14 @@ def test_what_does_not_stop_is_not_given_to_others_while_it_works_and_its_proces
         bench.add()
         await bench.looking.round()
         await bench.claim_all()
-        bench.executor.stop_coroutines("the worker is leaving")
-        async with asyncio.timeout(10.0):
-            while not bench.page.wants_replacement:  # noqa: ASYNC110 - a word on a page wakes nobody
-                await asyncio.sleep(0.005)
-        assert not bench.shift.outbox and len(bench.shift.runs) == 1
-        may_end.set()
+        try:
+            bench.executor.stop_coroutines("the worker is leaving")
+            async with asyncio.timeout(10.0):
+                while not bench.page.wants_replacement:  # noqa: ASYNC110 - a word on a page wakes nobody
+                    await asyncio.sleep(0.005)
+            assert not bench.shift.outbox and len(bench.shift.runs) == 1
+        finally:
+            may_end.set()
         await bench.turn()
         assert len(bench.shift.outbox) == 1
 
