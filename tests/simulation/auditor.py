@@ -303,6 +303,21 @@ class Auditor:
         """Jobs that have not ended."""
         return [row for row in self._rows.values() if str(row.state) not in FINAL]
 
+    @property
+    def has_stepped(self) -> bool:
+        """Whether the store's clock has jumped."""
+        return bool(self._steps)
+
+    def requests(self) -> list[tuple[Any, bool]]:
+        """Every job that a client asked for, and whether it was told that it is there."""
+        follows = {follow.id for new in self._wanted.values() for follow in new.then}
+        asked = [new for new in self._wanted.values() if new.id not in follows]
+        return [(new, new.id in self._acknowledged) for new in asked]
+
+    def attempts(self) -> list[tuple[UUID, Attempt]]:
+        """Every start of a handler, job by job."""
+        return [(job_id, each) for job_id, starts in self._starts.items() for each in starts.values()]
+
     def is_all_done(self) -> bool:
         """Whether every wanted job is there and has ended."""
         return len(self._acknowledged) == len(self._world.workload.errands) and not self._unfinished

@@ -19,8 +19,9 @@ from uuid import UUID
 
 from tests.simulation.lane import Connection
 from unstuck.model.errors import StoreConflict
+from unstuck.storage.event_log import turn_on
 from unstuck.storage.memory import MemoryConnection, MemoryStore, MemoryTables
-from unstuck.storage.plan import run
+from unstuck.storage.plan import Plan, run
 from unstuck.storage.protocol import Filter, Store
 from unstuck.storage.sqlite.connection import SqliteConnection
 from unstuck.storage.sqlite.keeper import SqliteKeeper
@@ -51,6 +52,14 @@ class Ground(ABC):
     def rows(self) -> Rows:
         """Jobs and workers by id, as committed; a row that has not changed is the same object."""
 
+    def keep_events(self) -> bool:
+        """Let the store keep its event log from now on; False where this ground cannot."""
+        return False
+
+    def read(self, plan: Plan[Any]) -> Any:
+        """Run a plan that reads, besides everything: no wire, no weather."""
+        raise NotImplementedError
+
     def lock(self) -> Callable[[], None]:
         """Somebody else takes the lock for writing, if it is free; answers what lets go of it."""
         return lambda: None
@@ -77,6 +86,12 @@ class MemoryGround(Ground):
 
     def connect(self) -> Connection:
         return self._connection
+
+    def keep_events(self) -> bool:
+        return self._tables.keep_events(True)
+
+    def read(self, plan: Plan[Any]) -> Any:
+        return run(self._connection, plan)
 
     def rows(self) -> Rows:
         return self._tables.jobs, self._tables.workers
@@ -127,6 +142,12 @@ class SqliteGround(Ground):
 
     def connect(self) -> Connection:
         return self._open()
+
+    def keep_events(self) -> bool:
+        return run(self._eye, turn_on(self._dialect))
+
+    def read(self, plan: Plan[Any]) -> Any:
+        return run(self._eye, plan)
 
     def lock(self) -> Callable[[], None]:
         other = self._open()

@@ -22,6 +22,7 @@ from uuid import UUID
 from tests.simulation.auditor import Auditor, Finding
 from tests.simulation.crew import Crew
 from tests.simulation.ground import Ground, open_ground
+from tests.simulation.history import disagreements
 from tests.simulation.lane import Server, SimulatedLane
 from tests.simulation.loop import PROCESS, Process, SimulatedLoop
 from tests.simulation.operating import Operator
@@ -38,6 +39,9 @@ LEASE, SWEEP, POLL = 5.0, 2.0, 1.0
 HORIZON = 100_000.0
 LATEST = 12.0
 """Seconds within which the slowest message has arrived."""
+LOGGED = 4
+"""One world in so many keeps the product's event log, and is judged by the history checker too."""
+
 AFTERMATH = 60.0
 """Seconds after R in which all that is left must have run."""
 
@@ -104,6 +108,7 @@ class World:
             self.names[job_id] = f"job {number}"
         self.auditor = Auditor(self)
         self.ground = self.make_ground()
+        self.is_logged = seed % LOGGED == 0 and self.ground.keep_events()
         self.server_store: Store = self.ground.store
         self.server = self.make_server()
         self.crew = Crew(self)
@@ -176,6 +181,8 @@ class World:
             loop.run_until(self._is_done, self._last + HORIZON)
             if not self.auditor.findings:
                 self.auditor.close()
+                if self.is_logged and not self.auditor.findings:
+                    self.auditor.findings += disagreements(self)
             self.tell("store", f"{self.server.messages} messages, digest {self.server.digest:08x}")
             return self._outcome()
         finally:
