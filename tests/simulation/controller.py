@@ -246,7 +246,7 @@ class Controller:
 
     def _drive(self, session: Session, *, must_answer: bool = False) -> Answer | None:
         assert session.errand is not None
-        patience, waited = 0.002, 0.0
+        patience, waited = 0.005, 0.0
         while True:
             if ready := _ready(session.pgconn.socket, session.wanted, patience):
                 try:

@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 from tests.simulation.auditor import Finding
 from tests.simulation.ground import Ground
-from tests.simulation.lane import Server
+from tests.simulation.lane import Server, SimulatedLane
 from tests.simulation.loop import PROCESS, Process
 from tests.simulation.postgres_ground import PostgresGround
 from tests.simulation.schedule import ScheduledServer
 from tests.simulation.weather import Weather
-from tests.simulation.workload import Workload
-from tests.simulation.world import LEASE, Outcome, World
+from tests.simulation.workload import Errand, Workload
+from tests.simulation.world import LEASE, Outcome, Scenario, World
 from unstuck.model.errors import StoreError
 from unstuck.storage.plan import Plan
 
@@ -37,15 +38,15 @@ class Currents(Weather):
     def __init__(self, seed: int, without: frozenset[str], lease: float):
         super().__init__(seed, without, lease)
         chance = random.Random(f"currents of {seed}")
-        self.over_at = chance.uniform(2.0, 7.0)
+        self.over_at = chance.uniform(1.5, 5.0)
         for kind, present in CURRENTS.items():
             self._dice[kind] = random.Random(f"{kind} of {seed}")
             is_there, place = chance.random() < present, chance.random()
             if is_there and kind not in without:
                 self.strength[kind] = place
         self._rates = {
-            "commits": self.rate("commits", 0.1, 0.9),
-            "inside": self.rate("inside", 0.05, 0.5),
+            "commits": self.rate("commits", 0.3, 1.0),
+            "inside": self.rate("inside", 0.1, 0.6),
             "cancel": self.rate("cancel", 0.01, 0.2),
             "between": self.rate("between", 0.02, 0.3),
         }
@@ -57,7 +58,7 @@ class Currents(Weather):
 
     def commit_delay(self) -> float:
         """How long it takes to its commit, in seconds."""
-        return self._short("commits")
+        return 10 ** self._dice["commits"].uniform(-2.5, -1.5 if self._is_over else -0.4)
 
     def steps_inside(self) -> int:
         """How often this statement asks at its gate until it is stopped there; 0 for never."""
@@ -65,7 +66,7 @@ class Currents(Weather):
 
     def pause(self) -> float:
         """How long it stays there, in seconds."""
-        return self._short("inside")
+        return 10 ** self._dice["inside"].uniform(-3.0, -1.5 if self._is_over else -0.4)
 
     def turn(self) -> float:
         """How long one that has got its lock waits for its turn, in seconds."""
@@ -87,9 +88,6 @@ class Currents(Weather):
     def _happens(self, kind: str) -> bool:
         return kind in self.strength and self._dice[kind].random() < self._rates[kind]
 
-    def _short(self, kind: str) -> float:
-        return 10 ** self._dice[kind].uniform(-4.0, -1.5 if self._is_over else -0.4)
-
 
 class Crowd:
     """Other clients, who touch many jobs at once."""
@@ -99,34 +97,39 @@ class Crowd:
         self._dice = random.Random(f"crowd of {world.scenario.seed}")
 
     async def run(self) -> None:
-        """Until the storm is over."""
-        names = [f"crowd {number + 1}" for number in range(self._dice.choice([0, 1, 2, 3]))]
-        await asyncio.gather(*(self._one(name) for name in names))
+        """Until the storm is over: all at once, on the same few jobs, again and again."""
+        world, dice = self._world, self._dice
+        lanes = [
+            world.lane(PROCESS.get(), f"crowd {number + 1}") for number in range(dice.choice([1, 2, 3, 4]))
+        ]
+        while not world.is_healed:
+            await asyncio.sleep(10 ** dice.uniform(-1.3, 0.0))
+            open_ids = {row.id: None for row in world.auditor.unfinished()}
+            errands = [each for each in world.workload.errands if each.new.id in open_ids]
+            errands = errands or world.workload.errands
+            few = dice.sample(errands, min(len(errands), 4))
+            wishes = [self._wish(dice.sample(few, dice.randint(1, len(few)))) for _ in lanes]
+            await asyncio.gather(*(self._ask(*each) for each in zip(lanes, wishes, strict=True)))
 
-    async def _one(self, name: str) -> None:
-        lane = self._world.lane(PROCESS.get(), name)
-        dice = random.Random(f"{name} of {self._world.scenario.seed}")
-        while not self._world.is_healed:
-            await asyncio.sleep(10 ** dice.uniform(-2.0, -0.3))
-            try:
-                await lane.run(self._wish(dice), 2.0)
-            except StoreError:
-                pass
+    async def _ask(self, lane: SimulatedLane, wish: Plan[object]) -> None:
+        await asyncio.sleep(10 ** self._dice.uniform(-4.0, -1.5))
+        try:
+            await lane.run(wish, 2.0)
+        except StoreError:
+            pass
 
-    def _wish(self, dice: random.Random) -> Plan[object]:
-        world, store = self._world, self._world.server_store
-        errands = world.workload.errands
-        some = dice.sample(errands, dice.randint(1, min(len(errands), 6)))
-        match dice.choice(["enqueue", "enqueue", "prioritise", "prioritise", "cancel", "promote"]):
+    def _wish(self, some: list[Errand]) -> Plan[object]:
+        auditor, store = self._world.auditor, self._world.server_store
+        match self._dice.choice(["enqueue", "prioritise", "prioritise", "cancel", "promote"]):
             case "enqueue":
                 for errand in some:
-                    world.auditor.wanted(errand.new)
+                    auditor.wanted(errand.new)
                 return store.insert([errand.new for errand in some])
             case "prioritise":
-                return store.set_priority([(errand.new.id, dice.randint(-9, 9)) for errand in some])
+                return store.set_priority([(errand.new.id, self._dice.randint(-9, 9)) for errand in some])
             case "cancel":
                 for errand in some:
-                    world.auditor.cancel_wanted(errand.new.id)
+                    auditor.cancel_wanted(errand.new.id)
                 return store.ask_cancel([errand.new.id for errand in some])
             case _:
                 return store.promote(5)
@@ -138,12 +141,18 @@ class ScheduledWorld(World):
     weather: Currents
     server: ScheduledServer
 
+    def __init__(self, scenario: Scenario):
+        dice = random.Random(f"size of {scenario.seed}")
+        super().__init__(replace(scenario, workers=min(scenario.workers, dice.choice([2, 2, 3]))))
+        # Idle rounds cost most of the statements here and meet nobody: fewer of them.
+        self.settings = replace(self.settings, sweep=dice.choice([2.0, 4.0]), poll=dice.choice([1.0, 1.6]))
+
     def make_weather(self) -> Weather:
         return Currents(self.scenario.seed, self.scenario.without, LEASE)
 
     def make_workload(self) -> Workload:
-        scenario, burst = self.scenario, self._chance.choice([0, 0, 0, 12])
-        count, until = (scenario.jobs + 1) // 2, self.weather.over_at * self._chance.choice([0.2, 0.8])
+        scenario, burst = self.scenario, self._chance.choice([0, 0, 8])
+        count, until = (scenario.jobs + 2) // 3, self.weather.over_at * self._chance.choice([0.2, 0.8])
         return Workload.draw(scenario.seed, count, burst, until, scenario.skipped)
 
     def make_ground(self) -> Ground:
