@@ -38,6 +38,8 @@ SIZE = "400m"
 TABLESPACE = "limited"
 
 Undo = Callable[[], None]
+Workers = Callable[[], Iterable[int]]
+"""The pids of all that work, as often as it is asked."""
 
 
 def _nothing() -> None:
@@ -98,8 +100,8 @@ class Ground(ABC):
     conditions: dict[str, str]
 
     @abstractmethod
-    def begin(self, kind: str, choice: float, strength: float, workers: Iterable[int]) -> Undo:
-        """Do it, now; the answer undoes it. `workers` are the pids of all that work."""
+    def begin(self, kind: str, choice: float, strength: float, workers: Workers) -> Undo:
+        """Do it, now; the answer undoes it."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -158,7 +160,7 @@ class PostgresGround(Ground):
             connection.execute(sql.SQL("CREATE DATABASE chaos TABLESPACE {}").format(name))
         return self.server.url("chaos")
 
-    def begin(self, kind: str, choice: float, strength: float, workers: Iterable[int]) -> Undo:
+    def begin(self, kind: str, choice: float, strength: float, workers: Workers) -> Undo:
         proxy = self.proxies[int(choice * len(self.proxies))]
         match kind:
             case "server killed":
@@ -213,7 +215,7 @@ class SqliteGround(Ground):
             else "RLIMIT_FSIZE of all workers"
         }
 
-    def begin(self, kind: str, choice: float, strength: float, workers: Iterable[int]) -> Undo:
+    def begin(self, kind: str, choice: float, strength: float, workers: Workers) -> Undo:
         match kind:
             case "write lock held":
                 return hold_lock(self.file)
@@ -250,18 +252,18 @@ def hold_lock(file: Path) -> Undo:
     return release
 
 
-def limit_files(pids: Iterable[int], size: int = 1) -> Undo:
-    """Let none of these processes write a file beyond `size` bytes; the answer lifts it."""
-    before: list[tuple[int, tuple[int, int]]] = []
-    for pid in pids:
+def limit_files(workers: Workers, size: int = 1) -> Undo:
+    """Let none of these processes write a file beyond `size` bytes; the answer lifts it, also for those who were
+    started meanwhile and inherited it."""
+    for pid in workers():
         with suppress(ProcessLookupError):
-            soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
-            before.append((pid, (soft, hard)))
 
     def lift() -> None:
-        for pid, limits in before:
+        for pid in workers():
             with suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+                _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
 
     return lift

@@ -206,7 +206,7 @@ class Storm:
                 return self.stepping.back
             case _ if fault.lane != "workers":
                 told["lasts"] = fault.seconds
-                return self.ground.begin(fault.kind, fault.choice, fault.strength, self.family())
+                return self.ground.begin(fault.kind, fault.choice, fault.strength, self.family)
             case _:
                 return self._befall(fault, told)
 

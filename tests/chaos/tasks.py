@@ -9,6 +9,7 @@ of what was raised; an attempt that was killed has none. Both clocks are written
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import threading
@@ -25,6 +26,7 @@ from unstuck.engine.env import boottime
 app = App(os.environ.get("UNSTUCK_URL") or "memory://")
 
 TICK = 0.25
+PAUSE = 0.05
 SOON = Backoff(base="100ms", cap="1s", never=(PermissionError,))
 
 
@@ -34,9 +36,16 @@ def rest(seconds: float) -> None:
 
 
 def tell(what: str, **more: Any) -> None:
-    """One line of the witness, kept whatever happens next."""
-    say(what, wall=time.time(), **more)
-    sync()
+    """One line of the witness, kept whatever happens next; where nothing may be written, it waits until it may."""
+    while True:
+        try:
+            say(what, wall=time.time(), **more)
+        except OSError as error:
+            if error.errno not in (errno.EFBIG, errno.ENOSPC):
+                raise
+            rest(PAUSE)
+        else:
+            return sync()
 
 
 @contextmanager
