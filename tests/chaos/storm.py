@@ -65,7 +65,7 @@ class Post:
 
 @dataclass
 class Client:
-    """A client's place."""
+    """A client's place: the way that it takes to the store, and who holds it now."""
 
     door: str
     process: subprocess.Popen[bytes]
@@ -124,9 +124,10 @@ class Storm:
 
     def heal(self) -> float:
         """Undo whatever still lasts; answers the moment from which everything is well."""
-        self._due.clear()
         for number in list(self._healing):
             self._heal(number)
+        self._tend()
+        self._due.clear()
         for post in self.posts:
             if post.is_dismissed:
                 self._replace(post)
@@ -145,7 +146,9 @@ class Storm:
             with suppress(subprocess.TimeoutExpired):
                 client.process.wait(max(0.1, until - boottime()))
             if client.process.returncode != 0:
-                wrong.append(f"a client at {client.door} was never told that its jobs are there")
+                wrong.append(
+                    f"client: process {client.process.pid} was never told that all its jobs are there"
+                )
         return wrong
 
     def tend(self) -> None:
@@ -198,6 +201,7 @@ class Storm:
             case "client killed":
                 client = self.clients[int(fault.choice * len(self.clients))]
                 client.process.kill()
+                client.process.wait()
                 told["pids"] = [client.process.pid]
                 return None
             case "clock stepped":
