@@ -100,6 +100,7 @@ async def work(
         supervisor_id=order.supervisor_id,
         ear=ear,
         application=order.application,
+        url=order.url,
         settle_inside=getattr(application, "settle_inside", None),
         is_one_file=keeper.engine == "sqlite",
         isolate=isolate,

@@ -1,8 +1,10 @@
 """The process of one isolated attempt: `python -m unstuck.engine.isolated IN OUT`.
 
 It reads its order, imports the application, runs the handler and sends the verdict; then it exits. It
-has no connection to the store: progress, log lines and the ending travel to the worker, which holds the
-lease. Frames use descriptors of their own, so that a handler may print what it likes.
+opens no connection to the store: progress, log lines and the ending travel to the worker, which holds the
+lease. Only the handler may open one: what it enqueues goes to the worker's store, and it may end the attempt
+in a transaction of its own (`ctx.settling`), under the verdict id that the worker has too. Frames use
+descriptors of their own, so that a handler may print what it likes.
 """
 
 from __future__ import annotations
@@ -59,19 +61,25 @@ def main() -> None:
 def _run(order: Order, speaker: Speaker) -> Verdict:
     job, ids = order.job, (order.verdict_id, order.worker_id)
     try:
-        handler = load_application(order.application).handlers[job.task]
+        application = load_application(order.application)
+        if order.url is not None:
+            application.use_url(order.url)
+        handler = application.handlers[job.task]
     except (BadSetting, KeyError) as error:
         return judging.failed(job, *ids, ErrorInfo("CannotImport", str(error)), order.dice)
     try:
         arguments = handler.decode(job.args)
     except Exception as error:
         return concluding.of_bad_payload(job, *ids, error, order.dice)
-    context = Context(job, order.worker_id, speaker.wrote)
+    inside = getattr(application, "settle_inside", None)
+    context = Context(job, order.worker_id, speaker.wrote, inside, verdict_id=order.verdict_id)
     current_context.set(context)
     try:
         result = _call(handler, arguments)
     except BaseException as error:
         return concluding.of_error(job, handler, *ids, error, order.dice)
+    if context.is_settled:
+        return concluding.of_lost_settling(job, *ids, order.dice)
     return concluding.of_return(job, handler, *ids, result)
 
 

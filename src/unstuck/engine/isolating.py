@@ -31,6 +31,7 @@ class Order(msgspec.Struct):
     """What the isolated process is to do."""
 
     application: str
+    url: str | None
     path: list[str]
     job: ClaimedJob
     verdict_id: UUID
@@ -48,10 +49,11 @@ class Word(msgspec.Struct):
 
 
 class Isolating:
-    """Runs attempts in processes of their own for one worker."""
+    """Runs attempts in processes of their own for one worker; `url` is where its application's store is."""
 
-    def __init__(self, application: str, worker_id: UUID, dice: Any):
+    def __init__(self, application: str, worker_id: UUID, dice: Any, url: str | None = None):
         self._application = application
+        self._url = url
         self._worker_id = worker_id
         self._dice = dice
 
@@ -59,6 +61,7 @@ class Isolating:
         """The attempt's verdict: its own, or `crashed` where its process died without one."""
         order = Order(
             self._application,
+            self._url,
             sys.path,
             run.job,
             run.verdict_id,

@@ -43,6 +43,7 @@ class Solo:
         env: Env | None = None,
         *,
         application: str | None = None,
+        url: str | None = None,
         settle_inside: Any = None,
         is_one_file: bool = False,
         open_ear: Callable[[], Ear | None] | None = None,
@@ -54,6 +55,7 @@ class Solo:
         self._settings = settings
         self._env = env or Env()
         self._application = application
+        self._url = url
         self._settle_inside = settle_inside
         self._is_one_file = is_one_file
         self._open_ear = open_ear
@@ -93,6 +95,7 @@ class Solo:
             lanes,
             ear=ear,
             application=self._application,
+            url=self._url,
             settle_inside=self._settle_inside,
             is_one_file=self._is_one_file,
             isolate=self._isolate,

@@ -74,6 +74,7 @@ class Worker:
         supervisor_id: UUID | None = None,
         ear: Ear | None = None,
         application: str | None = None,
+        url: str | None = None,
         settle_inside: Any = None,
         is_one_file: bool = False,
         isolate: Isolate | None = None,
@@ -85,7 +86,7 @@ class Worker:
         self._ear = ear
         self.shift = Shift(worker_id, store, handlers, settings, env, page, lanes["claim"], lanes["settle"])
         if isolate is None and application:
-            isolate = Isolating(application, worker_id, env.dice).run
+            isolate = Isolating(application, worker_id, env.dice, url).run
         self.executor = Executor(self.shift, isolate, self._settle_inside_of(settle_inside))
         settling = Settling(self.shift, self.executor)
         claiming = self._claiming = Claiming(self.shift, self.executor)
