@@ -34,7 +34,7 @@ TIMED_GROUP = --durations=5 -m timing
 CHAOS = $(BIN)/python -m tests.chaos
 CHAOS_SEED = 3
 
-.PHONY: help demo test lint format types layers unit conformance simulate mutants processes chaos docs-check clean
+.PHONY: help demo test lint format types layers unit conformance crashpoints simulate mutants processes chaos docs-check clean
 
 help:
 	@echo "make demo         the main job on real files; FOLDER=… takes others, URL=postgresql://… another store"
@@ -45,6 +45,7 @@ help:
 	@echo "make unit         tests of the pure parts"
 	@echo "make conformance  one suite over memory, SQLite and PostgreSQL"
 	@echo "make simulate     simulated worlds; SEEDS=500, SEED=17 to repeat one, both from there on; WORLD=memory|sqlite|postgres"
+	@echo "make crashpoints  every request of every operation struck by every fault, twice for some, and a real SIGKILL at each"
 	@echo "make mutants      bugs planted one at a time in a copy, and who catches them; ONLY=part-of-a-name for some; no part of make test"
 	@echo "make processes    real processes, real signals, and timing; run alone; JOBS=20000 for the full number"
 	@echo "make chaos        a storm over real processes and servers: MINUTES=1 SEED=7 ENGINE=sqlite|postgres; run alone"
@@ -122,6 +123,9 @@ conformance: $(VENV)/.dev
 
 simulate: $(VENV)/.dev
 	UNSTUCK_SEEDS="$(SEEDS)" UNSTUCK_SEED="$(SEED)" UNSTUCK_WORLD="$(WORLD)" $(PYTEST) tests/simulation -n $(WORKERS)
+
+crashpoints: $(VENV)/.dev
+	UNSTUCK_CRASHPOINTS=all $(PYTEST) tests/crashpoints -n $(WORKERS) --dist worksteal
 
 mutants: $(VENV)/.dev
 	ONLY="$(ONLY)" WORKERS="$(WORKERS)" $(BIN)/python -m tests.mutants

@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from unstuck.model.errors import (
     BadSetting,
+    IdConflict,
     OutcomeUnknown,
     SchemaMismatch,
     StoreCorrupt,
@@ -27,6 +29,7 @@ from unstuck.storage.migrating import Rung, read_rungs
 from unstuck.storage.opening import open_keeper, sqlite_path
 from unstuck.storage.plan import Mode, Plan, Requests, Script
 from unstuck.storage.protocol import Filter
+from unstuck.storage.sqlite.connection import SqliteConnection
 from unstuck.storage.sqlite.files import check_place, file_system_of
 from unstuck.storage.sqlite.keeper import SqliteKeeper
 
@@ -362,6 +365,38 @@ def test_a_statement_that_outlives_its_deadline_is_stopped_and_undone(keeper: Sq
 
     add(keeper)
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("colour", ["blocking", "awaiting"])
+def test_a_transaction_that_cannot_be_undone_is_not_left_open(
+    path: Path, keeper: SqliteKeeper, monkeypatch: pytest.MonkeyPatch, colour: str
+) -> None:
+    def refuses(action: int, what: str | None, *rest: object) -> int:
+        is_rollback = action == sqlite3.SQLITE_TRANSACTION and what == "ROLLBACK"
+        return sqlite3.SQLITE_DENY if is_rollback else sqlite3.SQLITE_OK
+
+    def open() -> SqliteConnection:
+        connection = SqliteKeeper.open(keeper)
+        connection._raw.set_authorizer(refuses)
+        return connection
+
+    monkeypatch.setattr(keeper._seats["write"], "_open", open)
+    monkeypatch.setattr(keeper, "open", open)
+    job = a_job()
+    again = keeper.store.insert([replace(job, args='{"other": 1}'), a_job()])
+    SqliteKeeper(path).run(keeper.store.insert([job]))
+
+    async def story() -> None:
+        with pytest.raises(IdConflict):
+            await keeper.arun(again)
+
+    if colour == "awaiting":
+        asyncio.run(story())
+    else:
+        with pytest.raises(IdConflict):
+            keeper.run(again)
+    with locked(path):
+        pass  # everybody else may write
 
 
 # Ears and forks

@@ -165,10 +165,6 @@ class Sweeping:
                 unknown[job.task] = None
                 overdue_us = survey.now_us - int(job.created_at.timestamp() * 1_000_000)
                 parked.append((job, Reason.NO_HANDLER, no_handler_delay_us(overdue_us)))
-        if parked:
-            await self._do(self._store.park(parked))
-        if woken:
-            await self._do(self._store.wake(woken))
         now = self._env.now()
         self._unknown_at |= dict.fromkeys(unknown, now)
         # A parked job comes up at its alarm, an hour apart at most: a task not met for longer has none left.
@@ -180,7 +176,14 @@ class Sweeping:
             and notice.subject not in survey.known_tasks
             and now - self._unknown_at.get(notice.subject, self._began_at) < patience
         ]
-        return [noticing.task_finding(task) for task in dict.fromkeys([*unknown, *stays])]
+        findings = [noticing.task_finding(task) for task in dict.fromkeys([*unknown, *stays])]
+        if parked:
+            # Said first: if nobody comes as far as the park, the job stays in plain sight and is found again.
+            await self._keep(findings, [Kind.NO_HANDLER])
+            await self._do(self._store.park(parked))
+        if woken:
+            await self._do(self._store.wake(woken))
+        return findings
 
     async def _notice(self, survey: Survey, findings: list[Finding]) -> None:
         bound_us = int(self._settings.recovery_bound * 1_000_000)
@@ -200,7 +203,11 @@ class Sweeping:
         }
         if not findings and not standing:
             return
-        plan = self._store.keep_notices(findings, [kind.value for kind in noticing.SWEPT_KINDS])
+        await self._keep(findings, noticing.SWEPT_KINDS)
+
+    async def _keep(self, findings: Sequence[Finding], kinds: Sequence[Kind]) -> None:
+        """Make the notices of these kinds equal to the findings, and tell what has changed."""
+        plan = self._store.keep_notices(findings, [kind.value for kind in kinds])
         appeared, went = await self._do(plan)
         for notice in appeared:
             log.warning("notice: %s", notice.sentence)

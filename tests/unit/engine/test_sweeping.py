@@ -61,6 +61,26 @@ def test_where_no_worker_lives_nothing_is_parked() -> None:
     assert job is not None and job.state is State.WAITING
 
 
+def test_a_job_is_not_parked_before_its_task_is_on_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever dies in between leaves it in plain sight; parked without a word it would be silent for an alarm."""
+    clock = Clock()
+    keeper = MemoryKeeper(MemoryTables(clock))
+    keeper.run(keeper.store.insert([NewJob(id=uuid4(), queue="default", task="t", args="{}")]))
+    clock.us += 2 * int(SETTINGS.recovery_bound * 1_000_000)
+    row = NewWorker(uuid4(), "child", None, "here", 1, SETTINGS.lease_us, ("default",), ("other",))
+    keeper.run(keeper.store.register(row))
+    said: list[Kind] = []
+
+    def park(*args: object) -> object:
+        said.extend(notice.kind for notice in keeper.run(keeper.store.notices()))
+        raise SystemExit
+
+    monkeypatch.setattr(type(keeper.store), "park", park)
+    with pytest.raises(SystemExit):
+        swept(keeper)
+    assert Kind.NO_HANDLER in said
+
+
 def test_a_stall_that_another_sweeper_saw_stays_on_notice() -> None:
     clock = Clock()
     keeper = MemoryKeeper(MemoryTables(clock))

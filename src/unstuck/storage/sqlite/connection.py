@@ -123,6 +123,14 @@ class SqliteConnection:
         except sqlite3.Error:
             pass
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether no transaction is open: one that could not be undone would hold the lock of the whole file."""
+        try:
+            return not self._raw.in_transaction
+        except sqlite3.Error:
+            return False
+
     def use_wal(self) -> None:
         """Turn to write-ahead logging, which stays with the file."""
         if self._mode() != "wal":

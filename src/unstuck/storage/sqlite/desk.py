@@ -93,9 +93,10 @@ class Desk:
             try:
                 errand.future.set_result(self._run(errand))
             except BaseException as error:
-                errand.future.set_exception(error)
-                if isinstance(error, StoreError) and not isinstance(error, StoreConflict):
-                    self._drop()
+                try:
+                    self._judge(error)
+                finally:
+                    errand.future.set_exception(error)
         self._drop()
 
     def _run(self, errand: Errand) -> Any:
@@ -112,6 +113,12 @@ class Desk:
         finally:
             with self._turn:
                 self._current = None
+
+    def _judge(self, error: BaseException) -> None:
+        """After an error: a connection that has failed, or that could not undo what it began, is not used again."""
+        is_bad = isinstance(error, StoreError) and not isinstance(error, StoreConflict)
+        if is_bad or (self._connection is not None and not self._connection.is_at_rest):
+            self._drop()
 
     def _drop(self) -> None:
         if self._connection is not None:

@@ -163,8 +163,9 @@ class _Seat:
                 self._connection = self._open()
             try:
                 return run(self._connection, plan)
-            except StoreError as error:
-                if not isinstance(error, StoreConflict):
+            except BaseException as error:
+                is_bad = isinstance(error, StoreError) and not isinstance(error, StoreConflict)
+                if is_bad or not self._connection.is_at_rest:
                     self._drop()
                 raise
 

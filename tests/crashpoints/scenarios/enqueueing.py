@@ -1,0 +1,76 @@
+"""Jobs come in: by the promise itself, and by the command that asks again for a while."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.crashpoints.stages import SECOND, Stage
+from tests.crashpoints.sweeping import Acting, Scenario
+from unstuck.app import commands
+from unstuck.model.errors import IdConflict
+from unstuck.model.job import NewJob
+
+
+def one(stage: Stage) -> list[NewJob]:
+    return [stage.new_job()]
+
+
+def several(stage: Stage) -> list[NewJob]:
+    """One ready, one scheduled, one that will expire late, one with a follow-up."""
+    stage.ask(stage.store.set_queue("r", step_us=SECOND))
+    return [
+        stage.new_job(),
+        stage.new_job(queue="r", priority=3, delay_us=2 * SECOND),
+        stage.new_job(expires_in_us=3600 * SECOND),
+        stage.new_job(then=(stage.new_job(task="u"),)),
+    ]
+
+
+def with_one_there(stage: Stage) -> list[NewJob]:
+    jobs = several(stage)
+    stage.ask(stage.store.insert(jobs[:1]))
+    return jobs
+
+
+def with_another_there(stage: Stage) -> list[NewJob]:
+    jobs = several(stage)
+    stage.ask(stage.store.insert([stage.new_job(id=jobs[2].id, args='{"n":2}')]))
+    return jobs
+
+
+def insert(acting: Acting, jobs: list[NewJob]) -> Any:
+    return acting.store.insert(jobs)
+
+
+def enqueue(acting: Acting, jobs: list[NewJob]) -> Any:
+    watch = acting.kept("watch", lambda: commands.QueueWatch(lambda said: None))
+    return commands.enqueue(acting.store, jobs, watch)
+
+
+def created(answer: Any) -> list[bool]:
+    return [each.created for each in answer]
+
+
+SCENARIOS = (
+    Scenario(
+        "insert one job", ("insert",), one, insert, [True], [False], tells=created
+    ),
+    Scenario(
+        "insert several jobs", ("insert",), several, insert, [True] * 4, [False] * 4, tells=created
+    ),
+    Scenario(
+        "insert jobs of which one is there",
+        ("insert",), with_one_there, insert, [False, True, True, True], [False] * 4, tells=created,
+    ),
+    Scenario(
+        "insert jobs of which one is another's",
+        ("insert",), with_another_there, insert, IdConflict, IdConflict, tells=created,
+    ),
+    Scenario(
+        "enqueue a job", ("commands.enqueue",), one, enqueue, [True], [False], tells=created, goes_on=True
+    ),
+    Scenario(
+        "enqueue several jobs",
+        ("commands.enqueue",), several, enqueue, [True] * 4, [False] * 4, tells=created, goes_on=True,
+    ),
+)  # fmt: skip

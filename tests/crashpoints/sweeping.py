@@ -1,0 +1,573 @@
+"""The sweep: fail the n-th request of an operation, for every n and every fault, and see what is left.
+
+First the operation runs untouched, and after each of its requests the committed rows are read. That is
+all the knowledge the sweep needs: a fault at request i must leave exactly the rows of before it (lost,
+error) or of after it (done, unanswered, killed), nothing in between, because a connection that breaks
+takes along what it had not committed. So atomicity is compared byte by byte, not asserted case by case.
+
+Then whoever lives asks again, as the product or its user would: with the same ids and the same verdict
+ids. The answer must be the first one if nothing had happened, and the one for a repetition if all had;
+and the rows must end as if nothing had ever gone wrong. Whoever was killed asks nothing any more. Last, a
+fresh process finds the store and runs to quiet, and everything is audited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from tests.crashpoints.auditing import FINAL_STATES, Wanted, audit
+from tests.crashpoints.recovering import Fresh
+from tests.crashpoints.stages import Content, Stage
+from tests.crashpoints.striking import Dead, Fault, Fuse
+from unstuck.app.commands import Pause, aperform, perform
+from unstuck.model.errors import Misuse, OutcomeUnknown, StoreError
+from unstuck.model.states import State
+from unstuck.storage.plan import Plan
+
+ALL_FAULTS = (
+    Fault.LOST,
+    Fault.REFUSED,
+    Fault.CONFLICT,
+    Fault.STRANGE,
+    Fault.UNANSWERED,
+    Fault.KILLED,
+)
+REPETITIONS = 3
+WAIT_SECONDS = 60.0
+
+
+class Anything:
+    """An answer that tells nothing."""
+
+    def __repr__(self) -> str:
+        return "anything"
+
+
+ANYTHING = Anything()
+
+
+def _as_it_is(answer: Any) -> Any:
+    return answer
+
+
+def _all_succeed(prepared: Any) -> Mapping[UUID, State]:
+    return {}
+
+
+def _nothing_to_heal(stage: Stage) -> None:
+    """Nothing to do."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One operation, on a stage that makes it do everything it can.
+
+    `covers` are the names of what it proves. `prepare` sets the stage by the test's own hand and answers
+    what the operation needs; `act` does the operation, once or again, with a process and that: it answers
+    a plan, a command, or a coroutine. `first` and `again` are the answers (as `tells` puts them) where
+    nothing and where everything had happened before. `masks` are columns that a repetition may fill with
+    other ids. `ends` says how jobs end that do not succeed; `heal` is what only a person can do.
+    """
+
+    name: str
+    covers: tuple[str, ...]
+    prepare: Callable[[Stage], Any]
+    act: Callable[[Acting, Any], Any]
+    first: Any = ANYTHING
+    again: Any = ANYTHING
+    tells: Callable[[Any], Any] = _as_it_is
+    masks: tuple[str, ...] = ()
+    ends: Callable[[Any], Mapping[UUID, State]] = _all_succeed
+    heal: Callable[[Stage], None] = _nothing_to_heal
+    engines: tuple[str, ...] = ("sqlite", "postgres")
+    colours: tuple[str, ...] = ("blocking", "async")
+    repeats: bool = True
+    goes_on: bool = False
+    """After an error it does other things, or the same again, before it tells anybody."""
+    comes_again: bool = False
+    """It is done again and again, whatever it answers."""
+    is_reading: bool = False
+    raises: tuple[type[Exception], ...] = ()
+    """What else it may raise: errors of a driver, where the user himself asks it."""
+    is_bare: bool = False
+    """The store has no tables yet: nothing runs on it in the end."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Acting:
+    """The process that does the operation: its keeper, and what it keeps in memory between two tries."""
+
+    def __init__(self, stage: Stage, fuse: Fuse, house: asyncio.Runner, colour: str):
+        self.stage = stage
+        self.fuse = fuse
+        self.colour = colour
+        self.keeper = stage.keeper(fuse)
+        self.store = stage.store
+        self.memory: dict[str, Any] = {}
+        self._house = house
+        self._ids = 0
+
+    def kept(self, name: str, make: Callable[[], Any]) -> Any:
+        """What this process made once and has kept in memory."""
+        if name not in self.memory:
+            self.memory[name] = make()
+        return self.memory[name]
+
+    def id(self) -> UUID:
+        """A new id, as the product would draw it: another at each repetition."""
+        self._ids += 1
+        return UUID(int=0x0190_0000_0000_7000_8000_0000_0000_0000 + self._ids)
+
+    def do(self, scenario: Scenario, prepared: Any) -> Any:
+        """Do it once. Raises what it raises; `Dead` where the process is no more."""
+        work = lambda: self._in_colour(scenario, prepared)  # noqa: E731
+        if self.fuse.fault is not Fault.KILLED or self.fuse.is_burnt:
+            return work()
+        if self.colour == "async":
+            return self._house.run(self._until_frozen(scenario, prepared))
+        return self._in_a_thread(work)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.fuse.thaw() if self.fuse.is_dead else None
+        for thread in self.memory.pop("threads", ()):
+            thread.join(WAIT_SECONDS)
+        tasks = self.memory.pop("tasks", ())
+        if tasks:
+            self._house.run(_ended(tasks))
+        for closing in self.memory.pop("closing", ()):
+            closing()
+        if self.colour == "async":
+            self._house.run(self._aclose())
+        else:
+            self.keeper.close()
+
+    async def _aclose(self) -> None:
+        for closing in self.memory.pop("aclosing", ()):
+            await closing()
+        await self.keeper.aclose()
+
+    def _in_colour(self, scenario: Scenario, prepared: Any) -> Any:
+        if self.colour == "async":
+            return self._house.run(self._awaited(scenario, prepared))
+        asked = scenario.act(self, prepared)
+        if isinstance(asked, Plan):
+            return self.keeper.run(asked)
+        if inspect.isgenerator(asked):
+            return perform(self.keeper, hurried(asked))
+        return asked
+
+    async def _awaited(self, scenario: Scenario, prepared: Any) -> Any:
+        asked = scenario.act(self, prepared)
+        if isinstance(asked, Plan):
+            return await self.keeper.arun(asked)
+        if inspect.isgenerator(asked):
+            return await aperform(self.keeper, hurried(asked))
+        return await asked if inspect.isawaitable(asked) else asked
+
+    async def _until_frozen(self, scenario: Scenario, prepared: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        frozen = loop.create_future()
+        self.fuse.freezes = lambda: loop.call_soon_threadsafe(
+            lambda: None if frozen.done() else frozen.set_result(None)
+        )
+        task = loop.create_task(self._awaited(scenario, prepared))
+        self.memory["tasks"] = [task]
+        await asyncio.wait({task, frozen}, timeout=WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if frozen.done():
+            raise Dead
+        assert task.done(), "neither done nor frozen"
+        return task.result()
+
+    def _in_a_thread(self, work: Callable[[], Any]) -> Any:
+        over = threading.Event()
+        answers: list[Any] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                answers.append(work())
+            except BaseException as error:
+                errors.append(error)
+            over.set()
+
+        self.fuse.freezes = over.set
+        thread = threading.Thread(target=run, name="struck", daemon=True)
+        self.memory["threads"] = [thread]
+        thread.start()
+        assert over.wait(WAIT_SECONDS), "neither done nor frozen"
+        if self.fuse.is_dead:
+            raise Dead
+        if errors:
+            raise errors[0]
+        return answers[0]
+
+
+async def _ended(tasks: list[asyncio.Task[Any]]) -> None:
+    await asyncio.wait(tasks, timeout=WAIT_SECONDS)
+    for task in tasks:
+        assert task.done()
+        if not task.cancelled():
+            task.exception()
+
+
+def hurried(command: Any) -> Iterator[Any]:
+    """The same command by somebody who does not wait between two tries."""
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            wish = command.send(answer) if error is None else command.throw(error)
+        except StopIteration as stop:
+            return stop.value
+        answer, error = None, None
+        if isinstance(wish, Pause):
+            continue
+        try:
+            answer = yield wish
+        except Exception as raised:
+            error = raised
+
+
+@dataclass
+class Untouched:
+    """How the operation goes where nothing goes wrong: its requests, and the rows after each of them."""
+
+    requests: list[str]
+    contents: list[Content]
+    first: Any
+    again: Any
+
+    @property
+    def before(self) -> Content:
+        """The rows before the first request."""
+        return self.contents[0]
+
+    @property
+    def after(self) -> Content:
+        """The rows when all was done."""
+        return self.contents[-1]
+
+
+@dataclass
+class Tally:
+    """What was run."""
+
+    points: int = 0
+    cases: int = 0
+    recoveries: int = 0
+    blocks: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Sweep:
+    """One scenario on one stage in one colour."""
+
+    scenario: Scenario
+    stage: Stage
+    colour: str
+    house: asyncio.Runner
+    is_whole: bool = False
+    """Whether a fresh process comes after every case, and not only after each death and each new state."""
+    tally: Tally = field(default_factory=Tally)
+    _recovered: set[str] = field(default_factory=set)
+
+    def run(self, faults: tuple[Fault, ...] = ALL_FAULTS) -> Untouched:
+        """Strike at every point."""
+        untouched = self.untouched()
+        self.tally.points += len(untouched.requests)
+        self.tally.blocks.update(untouched.requests)
+        for at in range(1, len(untouched.requests) + 1):
+            for fault in faults:
+                self.tally.cases += 1
+                with told(self._where(at, fault, untouched)):
+                    self.strike(at, fault, untouched)
+        return untouched
+
+    def set_up(self) -> Any:
+        """An empty stage, then prepared."""
+        self.stage.fresh()
+        if self.scenario.is_bare:
+            self.stage.bare()
+        return self.scenario.prepare(self.stage)
+
+    def untouched(self) -> Untouched:
+        """Run it without a fault, twice, reading the rows after each request of the first time."""
+        prepared = self.set_up()
+        contents = [self._content()]
+        fuse = Fuse(after=lambda: contents.append(self._content()))
+        acting = Acting(self.stage, fuse, self.house, self.colour)
+        try:
+            first = self._answer(acting, prepared)
+            requests = list(fuse.requests)
+            fuse.after = None
+            assert len(contents) == len(requests) + 1
+            again = self._answer(acting, prepared) if self.scenario.repeats else ANYTHING
+            scenario = self.scenario
+            for what, found, wanted in (("first", first, scenario.first), ("again", again, scenario.again)):
+                assert wanted is ANYTHING or found == wanted, f"answered {what}: {found}, not {wanted}"
+            if scenario.repeats:
+                assert self._content() == contents[-1], "asked again, it did something again"
+            self._recover(prepared, dead=False)
+        finally:
+            acting.close()
+        assert requests, "it asks nothing of the store"
+        return Untouched(requests, contents, first, again)
+
+    def once(self) -> tuple[list[str], set[str]]:
+        """What it sends where nothing goes wrong, and which plans it runs, also those with which others go on."""
+        prepared = self.set_up()
+        fuse = Fuse()
+        acting = Acting(self.stage, fuse, self.house, self.colour)
+        try:
+            with mentioned() as plans:
+                self._answer(acting, prepared)
+            return fuse.requests, plans
+        finally:
+            acting.close()
+
+    def strike(self, at: int, fault: Fault, untouched: Untouched) -> None:
+        """One point, one fault."""
+        prepared = self.set_up()
+        fuse = Fuse(at, fault)
+        acting = Acting(self.stage, fuse, self.house, self.colour)
+        try:
+            error, answer = self._struck(acting, prepared)
+            assert fuse.is_burnt, "the point was not reached"
+            i = at if fault.is_applied else at - 1
+            if fault.is_deadly or (error is not None and not self.scenario.goes_on):
+                self._compare(untouched.contents[i])
+            if fault is Fault.UNANSWERED and untouched.contents[at] != untouched.contents[at - 1]:
+                is_told = error is None or isinstance(error, (OutcomeUnknown, *self.scenario.raises))
+                assert is_told, f"it was done, and {error!r} says that it was not"
+            if not fault.is_deadly and self.scenario.repeats:
+                if error is not None or self.scenario.comes_again:
+                    answer = self._asked_again(acting, prepared)
+                self._judge_answer(answer, i, untouched, survived=error is None)
+                self._compare(untouched.after)
+            assert self.stage.is_at_rest(), "a transaction was left open, and whoever comes must wait for it"
+            self._recover(prepared, dead=fault.is_deadly)
+        finally:
+            acting.close()
+
+    def strike_repetition(self, at: int, untouched: Untouched) -> None:
+        """The operation is disturbed at one request, and its repetition at each of its own."""
+        for first in (Fault.LOST, Fault.UNANSWERED):
+            again = at
+            while True:
+                again += 1
+                fuse = Fuse(at, first, then=(again, Fault.UNANSWERED))
+                self.tally.cases += 1
+                with told(f"{self._where(at, first, untouched)}, then unanswered at its request {again}"):
+                    if not self._strike_twice(fuse, untouched):
+                        break
+
+    def _strike_twice(self, fuse: Fuse, untouched: Untouched) -> bool:
+        """False where the operation was done before the second fault could strike."""
+        prepared = self.set_up()
+        acting = Acting(self.stage, fuse, self.house, self.colour)
+        try:
+            error, answer = self._struck(acting, prepared)
+            if error is not None:
+                answer = self._asked_again(acting, prepared)
+            assert answer in (untouched.first, untouched.again), f"it answers {answer}"
+            self._compare(untouched.after)
+            assert self.stage.is_at_rest(), "a transaction was left open"
+            self._recover(prepared, dead=False)
+        finally:
+            acting.close()
+        return fuse.then is None
+
+    def strike_recovery(self, at: int, fault: Fault, untouched: Untouched, first: int, step: int) -> None:
+        """The process is killed at one request, and the fresh one struck at each `step`-th of its own."""
+        second = first
+        while True:
+            self.tally.cases += 1
+            words = (
+                f"{self._where(at, Fault.KILLED, untouched)}, then {fault.value} at {second} of the recovery"
+            )
+            with told(words):
+                prepared = self.set_up()
+                acting = Acting(self.stage, Fuse(at, Fault.KILLED), self.house, self.colour)
+                try:
+                    self._struck(acting, prepared)
+                    self._compare(untouched.contents[at])
+                    if not self._recover_twice(prepared, second, fault):
+                        return
+                finally:
+                    acting.close()
+            second += step
+
+    def _recover_twice(self, prepared: Any, second: int, fault: Fault) -> bool:
+        """False where the first recovery was over before it could be struck."""
+        self.scenario.heal(self.stage)
+        fuse = Fuse(second, fault)
+        struck = Fresh(self.stage, fuse, number=1)
+        try:
+            is_quiet = struck.run()
+            for wire in fuse.wires if fault.is_deadly else ():
+                wire.cut()
+            if not fuse.is_burnt:
+                return False
+            assert is_quiet or fault.is_deadly, f"stuck: {struck.errors}"
+        finally:
+            struck.close()
+        assert self.stage.is_at_rest(), "a transaction was left open"
+        self._recover(prepared, dead=True)
+        return True
+
+    def kill_for_real(self, at: int, untouched: Untouched) -> None:
+        """A process of its own does it, and kills itself at one request."""
+        self.tally.cases += 1
+        with told(self._where(at, Fault.SIGKILLED, untouched)):
+            prepared = self.set_up()
+            child = os.fork()
+            if child == 0:
+                self._be_killed(at, prepared)
+            _, status = os.waitpid(child, 0)
+            assert os.WIFSIGNALED(status), f"it was not killed: status {status}"
+            assert os.WTERMSIG(status) == signal.SIGKILL
+            assert self.stage.is_at_rest(), "its transaction is still open"
+            self._compare(untouched.contents[at])
+            self._recover(prepared, dead=True)
+
+    def _be_killed(self, at: int, prepared: Any) -> None:
+        """What the child does; it never comes back."""
+        try:
+            with asyncio.Runner() as house:
+                acting = Acting(self.stage, Fuse(at, Fault.SIGKILLED), house, self.colour)
+                acting.do(self.scenario, prepared)
+        finally:
+            os._exit(1)
+
+    def _where(self, at: int, fault: Fault, untouched: Untouched) -> str:
+        return (
+            f"{self.scenario.name} on {self.stage.engine}, {self.colour}: {fault.value} at request {at}"
+            f" of {len(untouched.requests)} ({untouched.requests[at - 1]})"
+        )
+
+    def _struck(self, acting: Acting, prepared: Any) -> tuple[BaseException | None, Any]:
+        try:
+            return None, self._answer(acting, prepared)
+        except Dead:
+            for wire in acting.fuse.wires:
+                wire.cut()
+            return None, ANYTHING
+        except Exception as error:
+            is_foreseen = isinstance(error, (StoreError, *self.scenario.raises))
+            assert is_foreseen or acting.fuse.fault is Fault.STRANGE, repr(error)
+            return error, ANYTHING
+
+    def _asked_again(self, acting: Acting, prepared: Any) -> Any:
+        for _ in range(REPETITIONS):
+            try:
+                return self._answer(acting, prepared)
+            except StoreError as error:
+                last = error
+        raise AssertionError(f"asked again, it still fails: {last!r}")
+
+    def _answer(self, acting: Acting, prepared: Any) -> Any:
+        """What it answers; to be refused for a mistake of the caller's is an answer, too."""
+        try:
+            return self.scenario.tells(acting.do(self.scenario, prepared))
+        except Misuse as wrong:
+            return type(wrong)
+
+    def _judge_answer(self, answer: Any, i: int, untouched: Untouched, survived: bool) -> None:
+        reached, first, again = untouched.contents[i], untouched.first, untouched.again
+        if survived:
+            # It began again by itself, wherever it began: both answers are true of what it found.
+            assert answer in (first, again), f"it went on, and answers {answer}"
+        elif reached == untouched.before:
+            assert answer == first, f"nothing had happened, and it answers {answer}"
+        elif reached == untouched.after:
+            assert answer == again, f"all had happened, and it answers {answer}"
+
+    def _compare(self, wanted: Content) -> None:
+        found = self._content()
+        assert found == wanted, _difference(wanted, found)
+
+    def _content(self) -> Content:
+        found = self.stage.content()
+        for table in found.values():
+            for row in table:
+                for column in self.scenario.masks:
+                    row.pop(column, None)
+        return found
+
+    def _recover(self, prepared: Any, dead: bool) -> None:
+        scenario, stage = self.scenario, self.stage
+        if scenario.is_bare:
+            return
+        found = json.dumps(stage.content(), sort_keys=True, default=str)
+        if found in self._recovered and not dead and not self.is_whole:
+            return  # a process that comes new knows nothing but the store, and this store was recovered
+        self._recovered.add(found)
+        self.tally.recoveries += 1
+        scenario.heal(stage)
+        wanted = {}
+        for row in stage.content()["jobs"]:
+            if row["state"] in FINAL_STATES:
+                wanted[row["id"]] = Wanted(State(row["state"]), 0)
+            elif row["cancel_asked_at"] is not None:
+                wanted[row["id"]] = Wanted(State.CANCELLED, 0)
+        for job_id, state in scenario.ends(prepared).items():
+            wanted.setdefault(str(job_id), Wanted(state, 0))
+        fresh = Fresh(stage)
+        try:
+            is_quiet = fresh.run()
+            audit(stage, fresh, wanted, is_quiet)
+        finally:
+            fresh.close()
+
+
+@contextmanager
+def mentioned() -> Iterator[set[str]]:
+    """The names of all plans that are begun meanwhile."""
+    names: set[str] = set()
+    begin = Plan.__init__
+
+    def noting(plan: Any, name: str, mode: Any, start: Any, catches: Any = ()) -> None:
+        def noted() -> Any:
+            names.add(name)
+            return start()
+
+        begin(plan, name, mode, noted, catches)
+
+    Plan.__init__ = noting  # type: ignore[assignment, method-assign]
+    try:
+        yield names
+    finally:
+        Plan.__init__ = begin  # type: ignore[method-assign]
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """Say where it happened, whatever goes wrong."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(where)
+        raise
+
+
+def _difference(wanted: Content, found: Content) -> str:
+    lines = ["the rows are not what they should be:"]
+    for table in wanted.keys() | found.keys():
+        lines += [
+            f"  {table} lacks {row}" for row in wanted.get(table, []) if row not in found.get(table, [])
+        ]
+        lines += [f"  {table} has {row}" for row in found.get(table, []) if row not in wanted.get(table, [])]
+    return "\n".join(lines)

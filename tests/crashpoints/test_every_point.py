@@ -1,0 +1,34 @@
+"""Every operation, every request of it, every fault, on both engines and in both colours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.crashpoints.conftest import FIGURES, is_whole
+from tests.crashpoints.scenarios import SCENARIOS
+from tests.crashpoints.stages import Stage
+from tests.crashpoints.sweeping import Scenario, Sweep
+
+CASES = [
+    pytest.param(engine, colour, scenario, id=f"{engine}-{colour}-{scenario}")
+    for scenario in SCENARIOS
+    for engine in scenario.engines
+    for colour in scenario.colours
+]
+
+
+@pytest.mark.parametrize(("stage", "colour", "scenario"), CASES, indirect=["stage"])
+def test_no_point_of_an_operation_breaks_a_promise(
+    stage: Stage,
+    colour: str,
+    scenario: Scenario,
+    house: asyncio.Runner,
+    record_property: Callable[[str, object], None],
+) -> None:
+    sweep = Sweep(scenario, stage, colour, house, is_whole=is_whole())
+    sweep.run()
+    figures = ["one fault", stage.engine, scenario.name, sweep.tally.points, sweep.tally.cases]
+    record_property(FIGURES, figures)
