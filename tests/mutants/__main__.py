@@ -9,6 +9,7 @@ bug and no promise.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -31,6 +32,8 @@ def main() -> int:
     if not chosen:
         print(f"no mutant is called {' or '.join(only)}")
         return 2
+    # Whoever ends the hunt from outside ends what it runs, too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     began = time.monotonic()
     pool = ThreadPoolExecutor(int(os.environ.get("WORKERS") or 2))
     fates: list[Fate] = []

@@ -24,7 +24,10 @@ MUTANTS = (
         "if tables.is_paused(queue):",
         "A worker whose lease is over goes on claiming.",
         "Only the living claim.",
-        ("seeds memory", f"{CLAIM} -k memory"),
+        (
+            "seeds memory",
+            f"{CLAIM}::test_a_worker_whose_lease_has_run_out_takes_nothing_until_it_is_renewed -k memory",
+        ),
     ),
     Mutant(
         "pause_ignored",
@@ -88,7 +91,7 @@ MUTANTS = (
         "return list(map(shape.claimed, taken))",
         "The rows of a claim are started in the order in which RETURNING gave them.",
         "What is claimed together starts in line.",
-        (f"{CLAIM}::test_jobs_are_taken_in_order_of_line_then_id_up_to_the_limit", CLAIM),
+        (f"{CLAIM}::test_jobs_are_taken_in_order_of_line_then_id_up_to_the_limit -k sqlite",),
     ),
     Mutant(
         "fence_does_not_rise",

@@ -25,7 +25,10 @@ MUTANTS = (
         "if job.state is not verdict.source:",
         "The same in memory.",
         "An ending is its own attempt's.",
-        ("seeds memory", f"{SETTLE} -k memory"),
+        (
+            "seeds memory",
+            f"{SETTLE}::test_a_verdict_under_an_old_fence_is_refused_and_changes_nothing -k memory",
+        ),
     ),
     Mutant(
         "verdict_id_compared_as_text",
@@ -52,7 +55,10 @@ MUTANTS = (
         "",
         "An ending whose answer was lost is refused when it is repeated.",
         "A repeated ending is answered as recorded.",
-        ("seeds memory", f"{SETTLE} -k memory"),
+        (
+            "seeds memory",
+            f"{SETTLE}::test_a_verdict_that_the_row_already_carries_is_answered_already -k memory",
+        ),
     ),
     Mutant(
         "verdict_recorded_twice",
@@ -127,7 +133,7 @@ MUTANTS = (
         "int(spread)",
         "What fails comes back at once: of the delay only the jitter is left.",
         "Back-off lies between two tries.",
-        ("unit/rules/test_retrying.py", JUDGING),
+        ("unit/rules/test_retrying.py",),
     ),
     Mutant(
         "follow_up_of_a_refused_ending",
@@ -136,7 +142,7 @@ MUTANTS = (
         "_follow([verdict for _, verdict in first])",
         "What was to follow a success is inserted although the success was refused.",
         "Follow-ups follow success, once.",
-        (f"{THEN}::test_a_refused_verdict_inserts_nothing -k sqlite", f"{THEN} -k sqlite"),
+        (f"{THEN}::test_a_refused_verdict_inserts_nothing -k sqlite",),
     ),
     Mutant(
         "follow_up_beside_the_transaction",
@@ -190,6 +196,8 @@ MUTANTS = (
         "    generation = j.generation + 1,\n    fence = 0,\n    reason = NULL,",
         "A job that runs again begins with fence 0, and what was late before fits again.",
         "The fence only rises.",
-        ("conformance/test_operators.py -k sqlite", "conformance -k 'sqlite and reviv'"),
+        (
+            "conformance/test_operators.py::test_an_ended_job_is_revived_as_a_new_generation_at_the_end_of_the_line -k sqlite",
+        ),
     ),
 )

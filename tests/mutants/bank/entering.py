@@ -32,7 +32,9 @@ MUTANTS = (
         "    if job.task != task:\n",
         "The same id with other arguments is taken for the same job.",
         "One id is one request.",
-        ("conformance/test_insert.py -k sqlite", BAD_INPUT),
+        (
+            "conformance/test_insert.py::test_an_id_that_exists_with_another_task_or_arguments_is_refused_and_nothing_is_inserted -k sqlite",
+        ),
     ),
     Mutant(
         "many_are_not_one_transaction",
@@ -41,7 +43,9 @@ MUTANTS = (
         "mode = Mode.WRITE",
         "Of many jobs some are inserted although one is refused.",
         "All of these jobs or none.",
-        ("conformance/test_insert.py -k postgres", "conformance/test_races.py -k postgres"),
+        (
+            "conformance/test_insert.py::test_an_id_that_exists_with_another_task_or_arguments_is_refused_and_nothing_is_inserted -k postgres",
+        ),
     ),
     Mutant(
         "an_unknown_outcome_is_a_failure",
@@ -69,6 +73,6 @@ MUTANTS = (
         "            case Answer.REFUSED if job.attempt > 1:\n                raise LostOwnership(",
         "Who has lost the job commits its effects all the same.",
         "Effects and ending are one transaction.",
-        ("app/test_settling.py::test_a_lost_attempt_rolls_back", "app/test_settling.py"),
+        ("app/test_settling.py::test_a_lost_attempt_rolls_back",),
     ),
 )

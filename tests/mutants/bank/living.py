@@ -51,10 +51,7 @@ MUTANTS = (
         "w.lease_until < {now}",
         "A statement that lay in a stalled store declares everybody lost when it is applied.",
         "The healthy are not lost.",
-        (
-            f"{WORKERS}::test_only_leases_that_were_over_when_the_caller_looked_are_ended -k sqlite",
-            "simulation/test_seeds.py -k memory",
-        ),
+        (f"{WORKERS}::test_only_leases_that_were_over_when_the_caller_looked_are_ended -k sqlite",),
     ),
     Mutant(
         "steadiness_skipped",
@@ -72,7 +69,7 @@ MUTANTS = (
         "return gap > self.lease / 3",
         "Steadiness looks at the pauses between answers, not at what the store's clock says in them.",
         "A clock that steps makes nobody lost.",
-        (STEADYING, "seeds memory"),
+        (STEADYING,),
     ),
     Mutant(
         "safe_from_the_answer",
@@ -137,7 +134,7 @@ MUTANTS = (
         "            not page.is_lost\n",
         "A worker that was told to stop starts what it still holds and claims more.",
         "Who leaves starts nothing.",
-        ("seeds memory", "conformance/test_claim.py::test_a_draining_worker_takes_nothing"),
+        ("seeds memory",),
     ),
     Mutant(
         "the_draining_claim",

@@ -148,7 +148,7 @@ MUTANTS = (
         "return crashes >= 2",
         "A job that takes every host with it is never run alone.",
         "Three losses make a suspect.",
-        (RESCUING, "unit/model"),
+        (RESCUING,),
     ),
     Mutant(
         "the_unstarted_are_convicted",

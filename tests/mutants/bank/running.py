@@ -33,7 +33,7 @@ MUTANTS = (
         "            is_alone = handler.kind is Kind.ISOLATED\n",
         "Who has killed two processes runs beside others in a third.",
         "A suspect runs alone, in a process of its own.",
-        (EXECUTING, "processes/test_deadly_tasks.py"),
+        (EXECUTING,),
     ),
     Mutant(
         "what_runs_alone_is_shown_as_a_neighbour",

@@ -85,7 +85,7 @@ MUTANTS = (
         "in_doubt = self._mode is Mode.WRITE",
         "Who does not hear the answer to a COMMIT says that nothing happened.",
         "What may have happened is said to be unknown.",
-        (f"{POSTGRES}::test_an_answer_to_a_commit_that_does_not_come_leaves_the_outcome_unknown", POSTGRES),
+        (f"{POSTGRES}::test_an_answer_to_a_commit_that_does_not_come_leaves_the_outcome_unknown",),
     ),
     Mutant(
         "a_lane_ignores_its_deadline",
@@ -115,16 +115,15 @@ MUTANTS = (
         (f"{POSTGRES}::test_a_lock_that_is_held_is_a_conflict_and_not_a_wait_for_ever",),
     ),
     Mutant(
-        "now_is_read_before_the_lock",
+        "the_lock_is_taken_with_the_first_write",
         "storage/sqlite/connection.py",
         '            self._patiently("BEGIN IMMEDIATE")',
         '            self._patiently("BEGIN")',
         "A transaction takes the write lock with its first write, or finds that it cannot.",
         "Whoever waits for the lock judges by the moment when he got it.",
         (
+            f"{SQLITE}::test_a_lock_held_too_long_is_said",
             f"{SQLITE}::test_a_lock_held_by_another_is_waited_for",
-            SQLITE,
-            "conformance/test_races.py -k sqlite",
         ),
     ),
     Mutant(
@@ -152,7 +151,7 @@ MUTANTS = (
         "if not recorded.get(rung.number, rung.checksum):",
         "A step that is another than the one of this version is taken for it.",
         "Every applied step has the checksum of this version.",
-        (f"{POSTGRES}::test_a_schema_that_does_not_fit_is_said", f"{SQLITE}"),
+        (f"{SQLITE}::test_a_half_schema_is_never_taken_for_a_whole_one",),
     ),
     Mutant(
         "half_a_schema_is_taken_for_a_whole",
