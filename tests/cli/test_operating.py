@@ -258,3 +258,14 @@ def test_the_whole_operator_side_on_postgres(shell: Shell, postgres_url: str) ->
         assert not password or password not in doctor.out
     finally:
         keeper.close()
+
+
+def test_workers_list_shows_when_each_loop_last_went_round(shell: Shell, bench: Bench, url: str) -> None:
+    worker = bench.work()
+    report = {worker: '{"free": 1, "loops": {"looking": 700.0, "settling": 0.5}}'}
+    bench.keeper.run(bench.keeper.store.renew([worker], 600_000_000, report))
+    out = shell("--url", url, "workers", "list").out
+    assert f"loops of {worker} went round: looking 700." in out
+    assert "s (late), settling 0." in out
+    (record,) = shell("--url", url, "workers", "list", "--json").json["workers"]
+    assert record["loops_seconds"].keys() == {"looking", "settling"}

@@ -1,7 +1,7 @@
 """Does work get done? What `app.health()` answers, for a probe or a status page.
 
 Healthy means: the store answers, every queue with due jobs has a living worker and is not left waiting,
-and no notice stands. A paused queue is somebody's wish, not an illness. The look is bounded reads, so a
+every loop of every living worker goes round, and no notice stands. A paused queue is somebody's wish, not an illness. The look is bounded reads, so a
 probe may ask every few seconds whatever the backlog.
 """
 
@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unstuck.app.commands import Command
-from unstuck.app.explaining import claiming, served
+from unstuck.app.explaining import claiming, living, served
 from unstuck.model.errors import StoreError
 from unstuck.model.notice import Notice
+from unstuck.rules.pausing import silent_loops
 from unstuck.storage.protocol import Store, Survey
 
 
@@ -46,5 +47,10 @@ def judged(survey: Survey, shown: str) -> Health:
     ]
     said = {notice.subject for notice in survey.notices if notice.kind == "no_worker"}
     problems = [one for one in problems if not any(repr(subject) in one for subject in said)]
+    problems += [
+        f"the loop {name} of process {worker.pid} on {worker.host} has made no good round for {age:.0f} s"
+        for worker in living(survey)
+        for name, age in silent_loops(worker).items()
+    ]
     problems += [notice.sentence for notice in survey.notices]
     return Health(not problems, shown, len(claiming(survey)), tuple(problems), tuple(survey.notices))

@@ -18,6 +18,7 @@ from uuid import UUID
 from unstuck.model.job import Job
 from unstuck.model.states import State
 from unstuck.model.worker import Worker
+from unstuck.rules.pausing import loop_ages
 
 
 def plain(value: Any) -> Any:
@@ -60,6 +61,7 @@ def worker_record(worker: Worker) -> dict[str, Any]:
     """Every field of a worker, and in one word what it does."""
     record: dict[str, Any] = plain(worker)
     record["status"] = status_of(worker)
+    record["loops_seconds"] = {name: round(age, 1) for name, age in loop_ages(worker).items()}
     return record
 
 

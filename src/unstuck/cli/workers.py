@@ -19,6 +19,7 @@ from unstuck.cli.showing import moment, note, print_json, print_table, say
 from unstuck.model.errors import BadArguments
 from unstuck.model.worker import Worker
 from unstuck.rules.durations import words_of
+from unstuck.rules.pausing import loop_ages, silent_loops
 
 
 @click.group(name="workers")
@@ -52,6 +53,12 @@ def list_(place: Place, include_ended: bool, as_json: bool) -> None:
         "reason",
     )
     print_table(columns, [_row(worker) for worker in found], "no worker is running")
+    for worker in found:
+        ages = loop_ages(worker) if worker.ended_at is None else {}
+        red = silent_loops(worker)
+        if ages:
+            told = (f"{name} {age:.1f} s{' (late)' if name in red else ''}" for name, age in ages.items())
+            say(f"loops of {worker.id} went round: {', '.join(told)} ago")
     for one in notices:
         say(f"notice since {moment(one.since)}: {one.sentence}")
 

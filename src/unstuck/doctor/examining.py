@@ -96,7 +96,7 @@ async def examine(looking: Looking) -> Diagnosis:
         for name, look in ordinary:
             await do(name, look, looking.limits.check)
         told = _told(checks)
-        for scan in sorted(SCANS, key=lambda scan: scan == "jobs"):
+        for scan in SCANS:
             looking.until = min(looking.clock() + looking.limits.scan, end)
             try:
                 checks += await rows.look_at_rows(looking, scan, told)
@@ -105,7 +105,7 @@ async def examine(looking: Looking) -> Diagnosis:
             except StoreError as error:
                 sentence = f"cannot be judged: {error}"
                 checks.append(Check(f"invariants.{scan}", Status.WRONG, sentence, 1))
-        await do("integrity", lambda: standing.look_at_pages(looking), looking.limits.check)
+        await do("integrity", lambda: standing.look_at_pages(looking), looking.limits.scan)
         survey = await looking.survey()
         facts["workers"] = len(claiming(survey))
         facts["now"] = moment(survey.now_us).isoformat()

@@ -30,7 +30,7 @@ class OutOfTime(Exception):
 class Limits:
     """From when on something is worth a word. Durations in seconds.
 
-    `whole` is for everything, `check` for one ordinary check, `scan` for one walk through a table, and
+    `whole` is for everything, `check` for one ordinary check, `scan` for one walk through a table or a file, and
     `portion` is how many rows one statement of a walk reads.
     """
 

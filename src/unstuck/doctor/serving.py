@@ -11,12 +11,10 @@ from collections.abc import Iterable
 from unstuck.app.explaining import claiming, served
 from unstuck.doctor.finding import Ailment, Check, judged
 from unstuck.doctor.looking import Looking
-from unstuck.engine.health import pause_of
 from unstuck.model.notice import Kind
-from unstuck.model.worker import Worker
 from unstuck.rules.bounding import living
 from unstuck.rules.durations import words_of
-from unstuck.rules.settings import Settings
+from unstuck.rules.pausing import silent_loops
 
 
 async def look_at_queues(looking: Looking) -> Check:
@@ -106,23 +104,9 @@ async def look_at_loops(looking: Looking) -> Check:
             name="loops",
         )
         for worker in living(survey.workers)
-        for name, age in silent_loops(worker)
+        for name, age in silent_loops(worker).items()
     ]
     return judged("loops", found, looking.clock() - began)
-
-
-def silent_loops(worker: Worker) -> list[tuple[str, float]]:
-    """The loops of a worker that are red, with the seconds since their last good round when it reported."""
-    lease = worker.lease_us / 1_000_000
-    said = worker.report
-    usual = Settings()
-    settings = Settings(
-        lease=max(lease, 3 * usual.poll) if "poll" not in said else lease,
-        sweep=float(said.get("sweep", usual.sweep)),
-        poll=float(said.get("poll", min(usual.poll, lease / 3))),
-    )
-    ages: dict[str, float] = dict(said.get("loops", {}))
-    return [(name, age) for name, age in ages.items() if age > lease + pause_of(name, settings)]
 
 
 async def look_at_notices(looking: Looking, told: Iterable[str]) -> Check:

@@ -24,8 +24,8 @@ import msgspec
 
 from unstuck.engine.env import Env
 from unstuck.engine.page import Page
-from unstuck.engine.pruning import PRUNE_EVERY
 from unstuck.model.errors import BadSetting
+from unstuck.rules.pausing import is_silent
 from unstuck.rules.settings import Settings
 
 log = logging.getLogger("unstuck.engine")
@@ -47,22 +47,6 @@ def address_of(text: str) -> Address:
     if not port.isdecimal() or not 0 <= int(port) <= 65535:
         raise BadSetting(f"health port {text!r} is not a port: write 8080 or 0.0.0.0:8080")
     return Address(host.strip("[]") or "127.0.0.1", int(port))
-
-
-def pause_of(loop: str, settings: Settings) -> float:
-    """The longest pause, in seconds, that a healthy loop makes between two rounds."""
-    match loop:
-        case "pruning":
-            return PRUNE_EVERY * 1.1
-        case "sweeping":
-            return settings.sweep
-        case "renewing":
-            return settings.renew_every
-        case "looking" | "fencing":
-            return settings.poll
-        case _:
-            # They wait to be woken, or compare once a lease.
-            return settings.lease
 
 
 class HealthServer:
@@ -113,7 +97,11 @@ class HealthServer:
         workers: list[dict[str, Any]] = []
         for number, (worker_id, page) in enumerate(self._pages().items()):
             ages = {name: round(now - at, 1) for name, at in page.loops().items()}
-            red = [name for name, age in ages.items() if age > lease + pause_of(name, self._settings)]
+            red = [
+                name
+                for name, age in ages.items()
+                if is_silent(name, age, lease, self._settings.sweep, self._settings.poll)
+            ]
             is_ticking = now - max(page.tick, self._began) <= lease
             workers.append(
                 {

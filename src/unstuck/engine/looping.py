@@ -3,7 +3,9 @@
 A loop is a coroutine function that does one round and answers how long to wait before the next, or
 returns at once where it waits for an event of its own. Nobody may die in silence: an exception is logged
 once per kind and minute, the round is repeated after a pause that grows to the poll, and the time of the
-last good round stands on the page, where health reads it. `waiting` is a loop's own event: setting it
+last good round stands on the page, where health reads it. A loop that fails for ten leases although the store
+takes what others write is *stuck*: its process leaves with that reason, because a new one may do better. While
+the store is merely away, nobody leaves. `waiting` is a loop's own event: setting it
 ends the pause early. A round that takes longer than the lease is cancelled and begun again.
 """
 
@@ -16,9 +18,12 @@ from collections.abc import Awaitable, Callable
 from unstuck.engine.env import Env
 from unstuck.engine.page import Page
 from unstuck.engine.saying import Saying
-from unstuck.model.errors import StoreUnavailable
+from unstuck.model.errors import StoreError, StoreUnavailable
 
 Round = Callable[[], Awaitable[float]]
+
+STUCK_LEASES = 10
+"""For how many leases a loop may fail, while the store is there, before its process leaves."""
 
 
 class Loop:
@@ -34,6 +39,8 @@ class Loop:
         self._wake = asyncio.Event()
         self._saying = Saying(env.now)
         self._failures = 0
+        self._failing_since: float | None = None
+        self._error: Exception | None = None
 
     def wake(self) -> None:
         """Begin the next round now."""
@@ -42,6 +49,7 @@ class Loop:
     async def run(self) -> None:
         """Go on for ever; ends only by cancellation."""
         while True:
+            self.page.loop_began(self.name, self._env.now())
             try:
                 async with asyncio.timeout(self._patience):
                     pause = await self._round()
@@ -50,7 +58,7 @@ class Loop:
             except Exception as error:
                 pause = self._failed(error)
             else:
-                self._failures = 0
+                self._failures, self._failing_since = 0, None
                 self.page.loop_succeeded(self.name, self._env.now())
             if pause > 0:
                 alarm = asyncio.get_running_loop().call_later(pause, self._wake.set)
@@ -60,8 +68,29 @@ class Loop:
                     alarm.cancel()
             self._wake.clear()
 
+    def why_stuck(self, written_at: float) -> str | None:
+        """Why the process should leave because of this loop, if it should.
+
+        `written_at` is when the store last took a write of this process or for it, by the clock of `env`: where
+        that is longer ago than a lease, an error that speaks of the store says nothing about the loop.
+        """
+        if self._failing_since is None or self._error is None:
+            return None
+        now = self._env.now()
+        seconds = now - self._failing_since
+        is_stores_fault = isinstance(self._error, StoreError | TimeoutError)
+        if seconds <= STUCK_LEASES * self._patience or (
+            is_stores_fault and now - written_at > self._patience
+        ):
+            return None
+        what = f"{type(self._error).__name__}: {self._error}"
+        return f"the loop {self.name} has failed for {seconds:.0f} s although the store takes writes ({what})"
+
     def _failed(self, error: Exception) -> float:
         self._failures += 1
+        self._error = error
+        if self._failing_since is None:
+            self._failing_since = self._env.now()
         kind, say = type(error).__name__, self._saying.say
         what = f"{kind}: {error}"
         if isinstance(error, StoreUnavailable | TimeoutError):

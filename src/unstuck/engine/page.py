@@ -216,8 +216,13 @@ class Page:
         """Note a loop's last success."""
         self._floats[_FIRST_LOOP + LOOPS.index(name)] = at
 
+    def loop_began(self, name: str, at: float) -> None:
+        """Note that a loop goes round here; until its first success its beginning stands for one."""
+        if not self._floats[_FIRST_LOOP + LOOPS.index(name)]:
+            self.loop_succeeded(name, at)
+
     def loops(self) -> dict[str, float]:
-        """Each loop's last success, where it has had one."""
+        """Each loop's last success, or its beginning where it has had none yet."""
         marks = {name: self._floats[_FIRST_LOOP + number] for number, name in enumerate(LOOPS)}
         return {name: at for name, at in marks.items() if at}
 

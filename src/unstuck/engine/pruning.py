@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from unstuck.engine.env import Env
+from unstuck.rules.pausing import PRUNE_EVERY
 from unstuck.rules.settings import Settings
 from unstuck.storage.plan import Lane
 from unstuck.storage.protocol import Store
 
 PRUNE_MAX = 1000
-PRUNE_EVERY = 60.0
-"""Seconds between prunings where nothing is left to delete."""
 
 
 class Pruning:

@@ -45,6 +45,8 @@ RESPAWN_FIRST = 0.5
 RESPAWN_LAST = 30.0
 LIVED_WELL = 10.0
 """Seconds after which a death is no reason to wait before the next start."""
+STUCK = 70
+"""The exit code of a supervisor that leaves because one of its loops fails for good."""
 START_LIMIT = 120.0
 """Seconds that a child may take to import the application and register."""
 
@@ -81,6 +83,8 @@ class Supervisor:
         self._stopped_at = 0.0
         self._contact_since = self._env.now()
         self._loops: list[Loop] = []
+        self._sweeping: Sweeping | None = None
+        self._code = 0
         self._saying = Saying(self._env.now)
         self.id = self._env.new_id()
         self.page = Page.private(1)
@@ -102,9 +106,10 @@ class Supervisor:
             loop.add_signal_handler(number, lambda: self.stop(2 if self._stop_level else 1))
         steadiness = Steadiness(self._settings.lease)
         store, lanes, settings, env = self._store, self._lanes, self._settings, self._env
+        sweeping = self._sweeping = Sweeping(store, lanes["sweep"], settings, env, steadiness, self._saw)
         rounds = {
             "renewing": Renewing(store, lanes["renew"], self.pages, settings, env, steadiness).round,
-            "sweeping": Sweeping(store, lanes["sweep"], settings, env, steadiness, self._saw).round,
+            "sweeping": sweeping.round,
             "pruning": Pruning(store, lanes["sweep"], settings, env).round,
         }
         tasks: list[asyncio.Task[None]] = []
@@ -119,7 +124,7 @@ class Supervisor:
                 await asyncio.sleep(min(0.1, settings.lease / 50))
             with suppress(StoreError):
                 await lanes["bury"].run(store.end_worker(self.id, "stopped"), settings.deadline)
-            return 0
+            return self._code
         finally:
             for child in self._children.values():
                 child.kill("stopped")
@@ -134,6 +139,20 @@ class Supervisor:
         """The pages of the supervisor, first, and of the children that have registered, by worker."""
         pages = {child.worker_id: child.page for child in self._children.values() if child.has_registered}
         return {self.id: self.page, **pages}
+
+    def _leave_if_stuck(self, now: float) -> None:
+        """Leave, with the reason, where a loop of ours fails for good; children finish what they run."""
+        written_at = max(page.renewed_at for page in self.pages().values())
+        for loop in self._loops:
+            is_chore = loop.name == "pruning"  # nothing waits for it
+            assert self._sweeping is not None
+            goes_round = loop.name == "sweeping" and now - self._sweeping.answered_at <= self._settings.lease
+            why = None if is_chore or goes_round else loop.why_stuck(written_at)
+            if why is not None:
+                log.critical("supervisor %s leaves: %s", self.id, why)
+                self._code = STUCK
+                self.stop(1)
+                return
 
     def _saw(self, survey: Survey) -> None:
         """An operator may ask us to leave by our row, as he may ask a child."""
@@ -180,6 +199,8 @@ class Supervisor:
                 self._died(child, now)
             else:
                 self._look_after(child, now)
+        if not self._stop_level:
+            self._leave_if_stuck(now)
         if not self._stop_level:
             for ordinal in range(self._settings.processes):
                 if ordinal not in self._children and now >= self._respawn_at.get(ordinal, 0.0):

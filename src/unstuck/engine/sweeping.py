@@ -39,6 +39,8 @@ R = TypeVar("R")
 log = logging.getLogger("unstuck.engine")
 
 SWEEP_MAX = 500
+HOLDERS_EVERY = 60.0
+"""Seconds between two looks for old snapshots."""
 
 
 class Sweeping:
@@ -63,7 +65,9 @@ class Sweeping:
         self._began_at = env.now()
         self._unknown_at: dict[str, float] = {}
         self._saying = Saying(env.now)
+        self._held_at: float | None = None
         self.recovered = 0
+        self.answered_at = env.now()
 
     async def round(self) -> float:
         """Sweep once; answers the time to the next sweep."""
@@ -83,6 +87,7 @@ class Sweeping:
             ("rescue", self._rescue),
             ("expire", self._expire),
             ("handlers", self._find_handlers),
+            ("snapshots", self._find_holders),
         ):
             try:
                 findings += await step(survey)
@@ -92,6 +97,7 @@ class Sweeping:
                 failed.append(error)
                 findings.append(noticing.sweep_finding(name, error))
         await self._notice(survey, findings)
+        self.answered_at = self._env.now()
         if failed:
             raise failed[0]
         return self._settings.sweep
@@ -184,6 +190,19 @@ class Sweeping:
         if woken:
             await self._do(self._store.wake(woken))
         return findings
+
+    async def _find_holders(self, survey: Survey) -> list[Finding]:
+        """Who holds back the cleaning of the store: asked once a minute, in between what stands stays."""
+        now = self._env.now()
+        if self._held_at is not None and now - self._held_at < HOLDERS_EVERY:
+            standing = [notice for notice in survey.notices if notice.kind is Kind.OLD_SNAPSHOT]
+            return [Finding(notice.kind, notice.subject, notice.sentence) for notice in standing]
+        holders = await self._do(self._store.holders())
+        self._held_at = now
+        return [
+            noticing.holder_finding(holder.kind, holder.who, holder.seconds, holder.bytes)
+            for holder in holders
+        ]
 
     async def _notice(self, survey: Survey, findings: list[Finding]) -> None:
         bound_us = int(self._settings.recovery_bound * 1_000_000)

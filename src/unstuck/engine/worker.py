@@ -27,7 +27,7 @@ from unstuck.engine.handler import Handler
 from unstuck.engine.isolating import Isolating
 from unstuck.engine.listening import Listening
 from unstuck.engine.looking import Looking
-from unstuck.engine.looping import Loop
+from unstuck.engine.looping import STUCK_LEASES, Loop
 from unstuck.engine.page import Page
 from unstuck.engine.reconciling import Reconciling
 from unstuck.engine.saying import Saying
@@ -39,6 +39,8 @@ from unstuck.rules.settings import Settings
 from unstuck.storage.opening import Ear
 from unstuck.storage.plan import Lane
 from unstuck.storage.protocol import Store
+
+log = logging.getLogger("unstuck.engine")
 
 UNCONFIRMED_SLOTS = 2048
 """Places on the page for attempts that have ended and whose ending the store has not confirmed yet."""
@@ -144,7 +146,7 @@ class Worker:
         try:
             pause = min(0.1, shift.settings.poll / 10)
             while not (shift.is_draining or shift.page.drain_level or shift.page.wants_replacement):
-                if shift.gone.is_set():
+                if shift.gone.is_set() or self._is_stuck():
                     break
                 await asyncio.sleep(pause)
             return await self._leave()
@@ -153,6 +155,24 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self.executor.close()
+
+    def _is_stuck(self) -> bool:
+        """Whether one of the loops fails for good; then this process asks to be replaced, and says why."""
+        page, settings = self.shift.page, self.shift.settings
+        unsettled = page.unsettled_since
+        for loop in self._loops.values():
+            why = loop.why_stuck(page.renewed_at)
+            if why is None:
+                continue
+            # Words that nobody takes fail the settling loop too: that holds up nobody's ending.
+            if loop.name == "settling" and not (
+                unsettled and self.shift.env.now() - unsettled > STUCK_LEASES * settings.lease
+            ):
+                continue
+            log.critical("worker %s leaves: %s", self.id, why)
+            page.ask_replacement()
+            return True
+        return False
 
     async def _listen(self, listening: Listening) -> None:
         saying = Saying(self.shift.env.now)

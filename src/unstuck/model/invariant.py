@@ -81,6 +81,17 @@ PASSING = frozenset(
 """Those that break for a while when somebody dies; told with the moment by which that must be over."""
 
 SCANS: dict[str, tuple[Invariant, ...]] = {
+    "workers": (
+        Invariant.WORKER_WITHOUT_LEASE_OR_END,
+        Invariant.LEASE_LONGER_THAN_ALLOWED,
+        Invariant.LAPSED_WORKER_NOT_ENDED,
+    ),
+    "owners": (
+        Invariant.OWNER_MISSING,
+        Invariant.OWNER_ENDED_AND_NOT_RECOVERED,
+        Invariant.RECOVERING,
+    ),
+    "alarms": (Invariant.ALARM_OVERDUE, Invariant.TIMEOUT_OVERDUE),
     "jobs": (
         Invariant.UNFINISHED_WITHOUT_OWNER_OR_ALARM,
         Invariant.OWNED_BUT_NOT_RUNNING,
@@ -103,19 +114,8 @@ SCANS: dict[str, tuple[Invariant, ...]] = {
         Invariant.ATTEMPT_ENDED_BUT_RUNNING,
     ),
     "logs": (Invariant.LOG_OF_NO_JOB,),
-    "owners": (
-        Invariant.OWNER_MISSING,
-        Invariant.OWNER_ENDED_AND_NOT_RECOVERED,
-        Invariant.RECOVERING,
-    ),
-    "alarms": (Invariant.ALARM_OVERDUE, Invariant.TIMEOUT_OVERDUE),
-    "workers": (
-        Invariant.WORKER_WITHOUT_LEASE_OR_END,
-        Invariant.LEASE_LONGER_THAN_ALLOWED,
-        Invariant.LAPSED_WORKER_NOT_ENDED,
-    ),
 }
-"""Which scan finds which; the scan of jobs and that of attempts answer them as bits in this order."""
+"""Which scan finds which; the walks through jobs, attempts and logs answer them as bits in this order. What matters most comes first."""
 
 
 @dataclass(frozen=True, slots=True)

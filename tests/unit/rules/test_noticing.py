@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.making import NOW, worker
 from unstuck.model.notice import Kind
+from unstuck.rules import noticing
 from unstuck.rules.noticing import STALL_SHOWN, queue_finding, stall_finding, task_finding, worker_finding
 
 BOUND_US = 41_000_000
@@ -53,3 +54,12 @@ def test_a_stall_of_the_store_is_shown_for_ten_minutes() -> None:
 
 def test_an_unknown_task_is_named() -> None:
     assert task_finding("shop.send").subject == "shop.send"
+
+
+def test_who_holds_back_cleaning_is_told_in_a_sentence_of_its_own() -> None:
+    for kind in ("session", "prepared", "slot", "standby", "reader"):
+        found = noticing.holder_finding(kind, "it", 400, 3 * 1_048_576)
+        assert (found.kind, found.subject) == (Kind.OLD_SNAPSHOT, f"{kind} it")
+        assert "it" in found.sentence
+    assert "for 400 s" in noticing.holder_finding("session", "it", 400, None).sentence
+    assert "grown to 3 MiB" in noticing.holder_finding("slot", "it", None, 3 * 1_048_576).sentence

@@ -640,21 +640,25 @@ SELECT 'now_us', CAST({now_us} AS text)
 -- The last id of a portion of the jobs, walking their primary key; nothing where the walk ends before.
 SELECT j.id FROM {jobs} AS j WHERE j.id > :after ORDER BY j.id LIMIT 1 OFFSET :skip
 
+-- part: ended
+-- Whether job j has ended; spelled out, because a walk asks it of millions of rows.
+j.state IN ({state.succeeded}, {state.failed}, {state.cancelled})
+
 -- name: inspect_jobs
 -- What rows of a portion break, as bits; the seventh only says that counts and options are to be compared.
 SELECT x.id, x.broken, x.failures, x.crashes, x.losses, CASE WHEN x.broken & 64 <> 0 THEN x.options END
 FROM (
     SELECT j.id, j.failures, j.crashes, j.losses, j.options,
         CASE WHEN
-            j.state {one of :final text}
+            {part ended}
             OR j.state = {state.ready}
             OR (j.state = {state.running} AND j.worker_id IS NOT NULL)
             OR (j.state IN ({state.scheduled}, {state.waiting}) AND j.wake_at IS NOT NULL)
         THEN 0 ELSE 1 END
         + CASE WHEN j.worker_id IS NOT NULL AND j.state <> {state.running} THEN 2 ELSE 0 END
-        + CASE WHEN j.wake_at IS NOT NULL AND j.state {one of :final text} THEN 4 ELSE 0 END
-        + CASE WHEN (j.state {one of :final text}) <> (j.finished_at IS NOT NULL) THEN 8 ELSE 0 END
-        + CASE WHEN (j.state {one of :final text}) <> (j.keep_until IS NOT NULL) THEN 16 ELSE 0 END
+        + CASE WHEN j.wake_at IS NOT NULL AND {part ended} THEN 4 ELSE 0 END
+        + CASE WHEN ({part ended}) <> (j.finished_at IS NOT NULL) THEN 8 ELSE 0 END
+        + CASE WHEN ({part ended}) <> (j.keep_until IS NOT NULL) THEN 16 ELSE 0 END
         + CASE WHEN j.state = {state.running} AND (j.fence < 1 OR j.claimed_at IS NULL) THEN 32 ELSE 0 END
         + CASE WHEN
             j.failures > :tries OR j.crashes > :crash_limit OR j.losses > :loss_limit
@@ -663,7 +667,7 @@ FROM (
         + CASE WHEN {until j.finished_at} + :clock_step_us < {until j.created_at} THEN 512 ELSE 0 END
         + CASE WHEN j.wake_at > {after :horizon_us} THEN 1024 ELSE 0 END
         + CASE WHEN
-            j.expires_at IS NOT NULL AND j.state {one of :startable text}
+            j.expires_at IS NOT NULL AND j.state IN ({state.scheduled}, {state.waiting}, {state.ready})
             AND (j.wake_at IS NULL OR j.wake_at > j.expires_at)
         THEN 2048 ELSE 0 END
         + CASE WHEN
@@ -671,11 +675,16 @@ FROM (
             AND (j.timeout_us IS NOT NULL OR j.cancel_asked_at IS NOT NULL)
         THEN 4096 ELSE 0 END
         + CASE WHEN
-            NOT j.state {one of :final text}
+            NOT {part ended}
             AND (j.codec <> :codec OR j.options NOT LIKE :document OR j.labels NOT LIKE :document OR j.args NOT LIKE :document)
         THEN 8192 ELSE 0 END AS broken
     FROM {jobs} AS j
     WHERE j.id > :after AND j.id <= :until
+        -- Most rows have ended well: they are passed at a glance.
+        AND CASE WHEN
+            {part ended} AND j.worker_id IS NULL AND j.wake_at IS NULL AND j.finished_at >= j.created_at
+            AND j.keep_until IS NOT NULL AND j.failures + j.crashes + j.losses = 0
+        THEN 1 ELSE 0 END = 0
 ) AS x
 WHERE x.broken <> 0
 
@@ -700,20 +709,16 @@ FROM (
 ) AS x
 WHERE x.broken <> 0
 
+-- name: inspect_logs_end
+-- The last job of a portion of the log lines.
+SELECT l.job_id FROM {job_logs} AS l WHERE l.job_id > :after ORDER BY l.job_id LIMIT 1 OFFSET :skip
+
 -- name: inspect_logs
--- Jobs that have log lines, hopping from one to the next: those that have no row, and where the portion ends.
-WITH RECURSIVE hops (job_id, number) AS (
-    SELECT (SELECT l.job_id FROM {job_logs} AS l WHERE l.job_id > :after ORDER BY l.job_id LIMIT 1), 1
-    UNION ALL
-    SELECT
-        (SELECT l.job_id FROM {job_logs} AS l WHERE l.job_id > hops.job_id ORDER BY l.job_id LIMIT 1),
-        hops.number + 1
-    FROM hops WHERE hops.job_id IS NOT NULL AND hops.number < :limit
-)
-SELECT h.job_id, h.number, EXISTS (SELECT 1 FROM {jobs} AS j WHERE j.id = h.job_id)
-FROM hops AS h
-WHERE h.job_id IS NOT NULL
-    AND (h.number = :limit OR NOT EXISTS (SELECT 1 FROM {jobs} AS j WHERE j.id = h.job_id))
+-- Log lines of a portion that belong to no job.
+SELECT DISTINCT l.job_id, 1
+FROM {job_logs} AS l
+WHERE l.job_id > :after AND l.job_id <= :until
+    AND NOT EXISTS (SELECT 1 FROM {jobs} AS j WHERE j.id = l.job_id AND j.id > :after AND j.id <= :until)
 
 -- name: inspect_owners
 -- Workers that own jobs, hopping from one to the next: those that are gone, and where the portion ends.

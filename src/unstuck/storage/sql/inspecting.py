@@ -15,7 +15,6 @@ import msgspec
 
 from unstuck.model.invariant import SCANS, USUAL_BOUNDS, Bounds, Invariant, Portion
 from unstuck.model.job import DEFAULT_POLICY
-from unstuck.model.states import ENDED, UNFINISHED, State
 from unstuck.storage.plan import Mode, Requests, Rows, Statement, planned
 from unstuck.storage.sql import rows
 from unstuck.storage.sql.library import block
@@ -24,6 +23,7 @@ JOBS_END = block("inspect_jobs_end")
 INSPECT_JOBS = block("inspect_jobs")
 ATTEMPTS_END = block("inspect_attempts_end")
 INSPECT_ATTEMPTS = block("inspect_attempts")
+LOGS_END = block("inspect_logs_end")
 INSPECT_LOGS = block("inspect_logs")
 INSPECT_OWNERS = block("inspect_owners")
 OWNED_IDS = block("owned_ids")
@@ -75,7 +75,7 @@ def _inspect(scan: str, bounds: Bounds, after: Any, limit: int) -> Requests[Port
     if scan == "attempts":
         return (yield from _walked(scan, ATTEMPTS_END, INSPECT_ATTEMPTS, after, limit))
     if scan == "logs":
-        return (yield from _logs(after, limit))
+        return (yield from _walked(scan, LOGS_END, INSPECT_LOGS, after, limit))
     if scan == "owners":
         return (yield from _owners(bounds, after, limit))
     statement = {"alarms": INSPECT_ALARMS, "workers": INSPECT_WORKERS}[scan]
@@ -123,13 +123,6 @@ def _beyond_limits(failures: int, crashes: int, losses: int, options: str) -> se
     return broken
 
 
-def _logs(after: UUID | None, limit: int) -> Requests[Portion]:
-    found: Rows = yield Statement(INSPECT_LOGS, {"after": after or rows.NIL, "limit": limit})
-    pairs = [(Invariant.LOG_OF_NO_JOB, str(id)) for id, _, has_job in found if not has_job]
-    ends = [rows.uuid(id) for id, number, _ in found if number == limit]
-    return Portion(pairs, ends[0] if ends else None)
-
-
 def _owners(bounds: Bounds, after: UUID | None, limit: int) -> Requests[Portion]:
     found: Rows = yield Statement(
         INSPECT_OWNERS,
@@ -149,11 +142,8 @@ def _owners(bounds: Bounds, after: UUID | None, limit: int) -> Requests[Portion]
     return Portion(pairs, ends[0] if ends else None, is_cut=len(pairs) >= FOUND_MAX)
 
 
-_FINAL = [state.value for state in ENDED]
 _FIXED: dict[str, dict[str, Any]] = {
     "jobs": {
-        "final": _FINAL,
-        "startable": [state.value for state in UNFINISHED if state is not State.RUNNING],
         "tries": DEFAULT_POLICY.tries,
         "crash_limit": DEFAULT_POLICY.crash_limit,
         "loss_limit": DEFAULT_POLICY.loss_limit,
@@ -163,4 +153,5 @@ _FIXED: dict[str, dict[str, Any]] = {
         "document": "{%}",
     },
     "attempts": {},
+    "logs": {},
 }
