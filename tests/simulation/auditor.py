@@ -89,6 +89,7 @@ class Auditor:
         self._starts: defaultdict[UUID, dict[int, Attempt]] = defaultdict(dict)
         self._ended: dict[UUID | None, float] = {}
         self._began: float | None = None
+        self._not_before: Any = None
         self._claimed_at: dict[tuple[UUID, int], float] = {}
         self._recorded: set[UUID] = set()
         self._trouble: dict[Process, float] = {}
@@ -204,9 +205,11 @@ class Auditor:
         jobs: Mapping[UUID, Any],
         workers: Mapping[UUID, Any],
         began: float | None = None,
+        not_before: Any = None,
     ) -> None:
-        """The rows after a write that `process` sent; `began`, if that was earlier than now."""
-        self._began = began
+        """The rows after a write that `process` sent; `began`, if that was earlier than now, and the moment
+        of the store's clock before which it cannot have ended anything."""
+        self._began, self._not_before = began, not_before
         rows, shown = self._rows, list(jobs.values())
         crew, known = list(workers.values()), self._crew
         self._crew = crew
@@ -541,6 +544,10 @@ class Auditor:
         self.counts[str(job.state)] += 1
         if job.wake_at is not None or job.finished_at is None or job.keep_until is None:
             self._find("who has ended rests", "has an alarm, or no end, or no retention", job.id)
+        elif self._not_before is not None and job.finished_at < self._not_before:
+            self._find(
+                "moments are their statement's", f"ended at {job.finished_at}, not yet asked then", job.id
+            )
         if job.failures > new.policy.tries or job.losses > new.policy.loss_limit:
             self._find("counts are bounded", f"{job.failures} failures, {job.losses} losses", job.id)
         if reason == "tries_exhausted" and job.failures != new.policy.tries:

@@ -246,7 +246,7 @@ class Controller:
 
     def _drive(self, session: Session, *, must_answer: bool = False) -> Answer | None:
         assert session.errand is not None
-        patience, waited = 0.005, 0.0
+        patience, waited = 0.005 if self._may_wait(session) else 1.0, 0.0
         while True:
             if ready := _ready(session.pgconn.socket, session.wanted, patience):
                 try:
@@ -265,7 +265,13 @@ class Controller:
             elif (waited := waited + patience) > REAL_PATIENCE_SECONDS:
                 raise RuntimeError("a statement neither answers nor waits for a lock")
             else:
-                patience = min(2 * patience, 0.05)
+                patience = min(2 * patience, 1.0)
+
+    def _may_wait(self, session: Session) -> bool:
+        """Whether anybody could hold it up: only a reason to ask early."""
+        return session.is_armed or any(
+            each.is_inside or each.is_aside for each in self._all if each is not session
+        )
 
     def _is_blocked(self, session: Session) -> bool:
         asked = self._eye.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [session.pid])

@@ -24,13 +24,13 @@ from uuid import UUID
 
 from tests.servers.postgres import USER, PostgresServer
 from tests.simulation.controller import GATE, GATES, Controller, Session
-from tests.simulation.ground import GLANCE_AT_JOBS, GLANCE_AT_WORKERS, Ground, Rows, SeenWorker
-from unstuck.storage.plan import Statement, run
+from tests.simulation.ground import Ground, Rows, SeenWorker
+from unstuck.storage.plan import Statement
 from unstuck.storage.postgres.connection import Address, AsyncPostgresConnection, PostgresConnection
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.keeper import PostgresKeeper
 from unstuck.storage.postgres.store import PostgresStore
-from unstuck.storage.protocol import Filter
+from unstuck.storage.sql import rows as shape
 from unstuck.storage.sql.library import Spelled
 
 SERVER = {
@@ -51,6 +51,10 @@ SERVER = {
 PLAIN, GATED = "plain_", "gated_"
 EMPTIED = ("jobs", "attempts", "job_logs", "workers", "worker_tasks", "queues", "notices")
 SOCKET_PATH_MAX = 90
+LOOK = (
+    "SELECT {part job} FROM {jobs} AS j ORDER BY j.id;"
+    " SELECT w.id, w.lease_until, w.ended_at, w.reason FROM {workers} AS w ORDER BY w.id"
+)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _INNERMOST = re.compile(r"\([^()]*\)")
@@ -181,12 +185,9 @@ class PostgresGround(Ground):
         self.store = self.stand.stores[self.prefix]
         self._dialect = WatchedDialect(self.prefix, clock)
         self._eye = self.stand.eyes[self.prefix]
-        jobs, workers = (
-            text.replace("unstuck_", self.prefix) for text in (GLANCE_AT_JOBS, GLANCE_AT_WORKERS)
-        )
-        self._glance = f"{jobs} ORDER BY id; {workers} ORDER BY id".encode()
+        self._look = self._dialect.resolve(LOOK).encode()
         self.stand.empty(self.prefix)
-        self._glances: dict[UUID, tuple[Any, ...]] = {}
+        self._seen: dict[UUID, tuple[Any, ...]] = {}
         self._jobs: dict[UUID, Any] = {}
         self._workers: dict[UUID, Any] = {}
 
@@ -196,20 +197,20 @@ class PostgresGround(Ground):
         return session, AsyncPostgresConnection(session.raw, self.stand.address, copy.copy(self._dialect))
 
     def rows(self) -> Rows:
-        cursor = self._eye._raw.execute(self._glance)
+        cursor = self._eye._raw.execute(self._look)
         self._see_jobs({row[0]: row for row in cursor.fetchall()})
         cursor.nextset()
         self._see_workers(cursor.fetchall())
         return self._jobs, self._workers
 
     def _see_jobs(self, seen: dict[UUID, tuple[Any, ...]]) -> None:
-        if seen == self._glances:
+        if seen == self._seen:
             return
-        changed = [job_id for job_id, row in seen.items() if self._glances.get(job_id) != row]
-        kept = {job_id: job for job_id, job in self._jobs.items() if job_id in seen}
-        which = Filter(ids=tuple(changed), limit=len(changed) + 1)
-        read = {job.id: job for job in run(self._eye, self.store.find(which))} if changed else {}
-        self._glances, self._jobs = seen, kept | read
+        kept = {job_id: job for job_id, job in self._jobs.items() if seen.get(job_id) == self._seen[job_id]}
+        read = {job_id: shape.job(row) for job_id, row in seen.items() if job_id not in kept}
+        order = dict.fromkeys([*(job_id for job_id in self._jobs if job_id in seen), *seen])
+        both = kept | read
+        self._seen, self._jobs = seen, {job_id: both[job_id] for job_id in order}
 
     def _see_workers(self, seen: list[tuple[Any, ...]]) -> None:
         workers = {row[0]: SeenWorker(*row) for row in seen}

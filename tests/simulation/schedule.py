@@ -71,17 +71,24 @@ class ScheduledServer(Server):
         held_up: Callable[[Process], None],
         tell: Callable[[str, str], None],
         found: Callable[[str, str], None],
+        is_worth_it: Callable[[str], bool],
+        clock: Callable[[], int],
         dice: random.Random,
     ):
         super().__init__(loop, currents, open, saw, held_up, tell, is_sql=True)  # type: ignore[arg-type]
         self.controller = controller
         self.currents = currents
+        self.clock = clock
         self.dice = dice
         self._found = found
+        self.is_worth_it = is_worth_it
+        """Whether that statement will find any row to hold until its commit."""
         self.errands: list[Errand] = []
         self.waits = 0
         self.began = 0.0
         """When what was just committed began."""
+        self.settled_us: int | None = None
+        """What the store's clock was when it first asked for an ending, if it did."""
         self.circles: list[str] = []
         self._open_wires: list[ScheduledWire] = []
 
@@ -121,13 +128,15 @@ class ScheduledServer(Server):
         wire.turn += 1
         errand = wire.errand = Errand(wire, words, is_write, fate, back, future)
         if not session.is_inside:
-            wire.began = self.loop.now
+            wire.began, wire.settled_us = self.loop.now, None
+        if words == "settle":
+            wire.settled_us = min(wire.settled_us or self.clock(), self.clock())
         self.errands.append(errand)
         self.controller.disarm(session)
         if wire.changes(words):
             if wire.is_gated and (steps := currents.steps_inside()):
                 self.controller.arm(session, steps)
-            errand.is_split = wire.mode is Mode.WRITE and currents.splits()
+            errand.is_split = wire.mode is Mode.WRITE and self.is_worth_it(words) and currents.splits()
         if errand.is_split:
             self.controller.now(session, "BEGIN")
         self._ran(errand, self.controller.run(session, act()))
@@ -135,11 +144,13 @@ class ScheduledServer(Server):
     def _ran(self, errand: Errand, answer: Answer | None) -> None:
         if answer is not None:
             self._ended(errand, answer)
-        self._look_around(errand if answer is None else None)
+        session = errand.wire.session
+        if answer is None or session is None or not session.is_inside or answer.error is not None:
+            self._look_around(errand if answer is None else None)
 
     def _look_around(self, new: Errand | None = None) -> None:
         """Who waits for whom now: sends the woken on their way, notes who began to wait."""
-        if not self.controller.aside:
+        if new is None and not any(errand.state == "waits" for errand in self.errands):
             return
         waits = self.controller.waits()
         for errand in list(self.errands):
@@ -157,6 +168,7 @@ class ScheduledServer(Server):
             names = " and ".join(f"{each.words} of {each.wire.process}" for each in circle)
             self._tell("store", f"a circle: {names}")
             self.circles.append(names)
+            self._found("nobody waits in a circle", names)
             self.loop.after(DEADLOCK_SECONDS, self._break_circle, new, new.turn)
 
     def _set_aside(self, errand: Errand, blockers: Sequence[int]) -> None:
@@ -273,7 +285,7 @@ class ScheduledServer(Server):
             wire.is_dirty = True
         if errand.is_write and wire.is_dirty:
             wire.is_dirty = False
-            self.began = wire.began
+            self.began, self.settled_us = wire.began, wire.settled_us
             self._saw(wire.process, errand.words)
         if wire.is_broken:
             wire.leave()
@@ -350,6 +362,7 @@ class ScheduledWire(Wire):
         self.is_cut_off = False
         self.began = 0.0
         """When its last transaction began, or the statement that was one."""
+        self.settled_us: int | None = None
         self.is_dirty = False
         """Whether its open transaction has changed jobs or workers."""
 

@@ -38,7 +38,8 @@ class Currents(Weather):
     def __init__(self, seed: int, without: frozenset[str], lease: float):
         super().__init__(seed, without, lease)
         chance = random.Random(f"currents of {seed}")
-        self.over_at = chance.uniform(1.5, 5.0)
+        # Mostly shorter than a lease; some so long that who was held comes back to find his jobs taken.
+        self.over_at = chance.uniform(1.5, 5.0) if chance.random() < 0.75 else chance.uniform(10.0, 20.0)
         for kind, present in CURRENTS.items():
             self._dice[kind] = random.Random(f"{kind} of {seed}")
             is_there, place = chance.random() < present, chance.random()
@@ -103,7 +104,7 @@ class Crowd:
             world.lane(PROCESS.get(), f"crowd {number + 1}") for number in range(dice.choice([1, 2, 3, 4]))
         ]
         while not world.is_healed:
-            await asyncio.sleep(10 ** dice.uniform(-1.3, 0.0))
+            await asyncio.sleep(10 ** dice.uniform(-1.3, 0.0) * max(1.0, world.weather.over_at / 5.0))
             open_ids = {row.id: None for row in world.auditor.unfinished()}
             errands = [each for each in world.workload.errands if each.new.id in open_ids]
             errands = errands or world.workload.errands
@@ -170,6 +171,8 @@ class ScheduledWorld(World):
             self.troubled,
             self.tell,
             self._found,
+            self._is_worth_it,
+            self.now_us,
             random.Random(f"order of rows in {self.scenario.seed}"),
         )
 
@@ -183,7 +186,13 @@ class ScheduledWorld(World):
 
     def _saw(self, process: Process, words: str) -> None:
         jobs, workers = self.ground.rows()
-        self.auditor.saw(process, jobs, workers, self.server.began)
+        settled_us = self.server.settled_us
+        not_before = None if settled_us is None else self.ground.moment(settled_us)
+        self.auditor.saw(process, jobs, workers, self.server.began, not_before)
+
+    def _is_worth_it(self, words: str) -> bool:
+        state = {"claim": "ready", "promote": "scheduled"}.get(words)
+        return state is None or any(str(row.state) == state for row in self.auditor.unfinished())
 
     def _outcome(self) -> Outcome:
         self.auditor.counts["waits"] = self.server.waits
