@@ -27,5 +27,6 @@ CLOCK_BOOTTIME in seconds, the same for all processes; `wall` seconds since the 
 - `events.jsonl`: the product's own event log, as `unstuck events export` prints it.
 - `jobs.jsonl`, `attempts.jsonl` (of jobs that were claimed more than once or have no result), `workers.jsonl`: the
   rows at the end as the product reads them, under its own names; moments in seconds since the epoch.
+- `run.json`: what `tests/checker` wants to know beside; `checker.txt`: what it said.
 - `report.json`: the table; `worker-N.log`, `clientN.log`: what they printed.
 """

@@ -129,9 +129,7 @@ def unaccounted(history: History) -> Iterator[str]:
         if history.jobs[word.job].fence != word.fence and (word.job, word.fence) not in history.attempts:
             yield f"unaccounted: job {word.job} started under fence {word.fence}, and no row tells of it"
     for job in history.jobs.values():
-        # An answer to COMMIT that was lost raises in the handler, and what it committed stands.
-        inside = history.effects.get(job.id)
-        if job.state == "succeeded" and (job.id, job.fence) not in returned and not inside:
+        if job.state == "succeeded" and (job.id, job.fence) not in returned:
             yield f"unaccounted: job {job.id} succeeded under fence {job.fence}, and its handler did not return"
 
 

@@ -119,9 +119,18 @@ def work_inside(seconds: float, ending: str) -> str:
 
     It opens a connection of its own, so an outage is a failure of its, for which it has the tries.
     """
-    with witnessed():
+    tell("start")
+    job, has_ended = current(), False
+    try:
         rest(seconds)
-        job = current()
-        with effects.transaction(app.url) as tx, job.settling(tx=tx, result=ending):
-            effects.have(tx, app.url, job.id, job.fence)
-        return ending
+        with effects.transaction(app.url) as tx:
+            with job.settling(tx=tx, result=ending):
+                effects.have(tx, app.url, job.id, job.fence)
+            # All that is left is the commit, whose answer may be lost though it happened.
+            tell("end", how="returned")
+            has_ended = True
+    except BaseException as error:
+        if not has_ended:
+            tell("end", how=type(error).__name__)
+        raise
+    return ending
