@@ -136,7 +136,7 @@ processes: $(VENV)/.dev
 	$(PYTEST) $(TIMED_GROUP)
 
 chaos: $(VENV)/.dev
-	PYTHONPATH=src:. $(CHAOS) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MINUTES),--minutes $(MINUTES)) \
+	$(CHAOS) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE)) $(if $(KEEP),--keep '$(KEEP)')
 
 docs-check: $(VENV)/.dev
