@@ -1,8 +1,8 @@
 """Running tests against a copy until one of them notices the bug in it.
 
 The mutant's own list of likely killers comes first, one by one; then what every mutant has to face: the
-unit tests, the conformance of memory and SQLite, seeds of the simulated world, and every crash point of
-SQLite. Each run stops at its first failure. A test that cannot even be collected has noticed nothing: then
+unit tests, the conformance of memory and SQLite, seeds of the simulated world, and the crash points of
+both engines. Each run stops at its first failure. A test that cannot even be collected has noticed nothing: then
 the mutant or its list is wrong, and that is said instead.
 """
 
@@ -34,7 +34,8 @@ EVERYTHING = (
     "conformance -k 'sqlite and blocking'",
     f"{SEEDS} memory",
     "app storage/test_sqlite.py",
-    "crashpoints -k sqlite",
+    "crashpoints/test_every_point.py -k 'sqlite and blocking'",
+    "crashpoints/test_every_point.py -k 'postgres and blocking'",
 )
 """What every mutant has to face that its own list has not caught."""
 
