@@ -39,7 +39,7 @@ from unstuck.rules.settings import Settings
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-SUPERVISED = 0.6
+SUPERVISED = 0.5
 """How likely a unit is a supervisor with children."""
 
 
@@ -147,7 +147,7 @@ class Crew:
         life = self._lives[name] = self._lives.get(name, 0) + 1
         process = self._units[name] = Process(f"{name}.{life}")
         dice = random.Random(f"kind of {process} in {seed}")
-        children = dice.choice([1, 1, 2, 3]) if dice.random() < SUPERVISED else 0
+        children = dice.choice([1, 1, 1, 2]) if dice.random() < SUPERVISED else 0
         world.tell(process.name, f"starts as {f'a supervisor of {children}' if children else 'solo'}")
         origin, speed = world.weather.drift(process.name)
         loop, begin = self.loop, self.loop.now

@@ -226,12 +226,12 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def run_until(self, is_over: Callable[[], bool], end: float) -> None:
         """Run until `is_over()`, asked whenever time is about to move, or the virtual moment `end`."""
         asyncio._set_running_loop(self)
-        queue = self._queue
+        queue, random = self._queue, self._random
         try:
             while True:
                 if not queue and (is_over() or not self._advance(end)):
                     return
-                place = int(self._random() * len(queue)) if len(queue) > 1 else 0
+                place = int(random() * len(queue)) if len(queue) > 1 else 0
                 process = queue[place]
                 call = process.ready.popleft()
                 if not process.ready:
@@ -239,7 +239,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     del queue[place]
                 callback = call.callback
                 if callback is not None:
-                    self._do(callback, call)
+                    try:
+                        call.context.run(callback, *call.args)
+                    except BaseException as error:
+                        self._failed(callback, error)
         finally:
             asyncio._set_running_loop(None)
 
@@ -284,22 +287,22 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 process.ready.append(call)
             else:
                 # Nobody else can run at this moment, so there is nothing to draw: what it wakes waits its turn.
-                self._do(callback, call)
+                context = call.context
+                if context is None:
+                    callback(*call.args)
+                else:
+                    try:
+                        context.run(callback, *call.args)
+                    except BaseException as error:
+                        self._failed(callback, error)
             if queue:
                 return True
         return False
 
-    def _do(self, callback: Callable[..., Any], call: Call) -> None:
-        context = call.context
-        if context is None:
-            callback(*call.args)
-            return
-        try:
-            context.run(callback, *call.args)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self.errors.append(f"{callback} raised {error!r}")
+    def _failed(self, callback: Callable[..., Any], error: BaseException) -> None:
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            raise error
+        self.errors.append(f"{callback} raised {error!r}")
 
     def _unqueue(self, process: Process) -> None:
         if process.is_queued:

@@ -191,6 +191,8 @@ class Worker:
         if not is_lost:
             with suppress(StoreError):
                 await shift.settle_lane.run(shift.store.drain(self.id), settings.deadline)
+            # What it brings is ours, and would be left behind running if we were gone when it comes.
+            await self._wait(lambda: not shift.claims_in_flight, settings.deadline)
         shift.hand_back_buffer("the worker is leaving")
         grace = settings.lease if is_lost else settings.grace
         await self._wait(lambda: not shift.runs or shift.page.drain_level > 1, grace)
