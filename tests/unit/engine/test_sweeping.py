@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID, uuid4
 
 import pytest
 
 from unstuck.engine.env import Env
-from unstuck.engine.sweeping import SWEEP_MAX, Sweeping
+from unstuck.engine.sweeping import HOLDERS_EVERY, SWEEP_MAX, Sweeping
 from unstuck.model.job import Job, NewJob
 from unstuck.model.notice import Finding, Kind
 from unstuck.model.states import State
@@ -21,7 +21,8 @@ from unstuck.rules.steadying import Steadiness
 from unstuck.storage.memory.keeper import MemoryKeeper
 from unstuck.storage.memory.store import MemoryStore
 from unstuck.storage.memory.tables import MemoryTables
-from unstuck.storage.plan import Plan
+from unstuck.storage.plan import Mode, Plan, Requests, Step
+from unstuck.storage.protocol import USUAL_LIMITS, Holder, HolderLimits
 
 SETTINGS = Settings()
 
@@ -280,3 +281,38 @@ def test_one_bad_row_does_not_stop_the_recovery_of_others(
     monkeypatch.setattr(MemoryStore, "settle", choosy)
     swept(keeper)
     assert {job.id for job in rows(keeper, ids) if job.state is State.RUNNING} == {bad}
+
+
+def test_an_old_snapshot_is_on_notice_as_long_as_it_stands() -> None:
+    """It is asked for once a minute; in between the notice stays, and it goes with its cause."""
+
+    class Held(MemoryStore):
+        holders_now: tuple[Holder, ...] = (Holder("session", "42 (report)", 900, None),)
+        asked = 0
+
+        def holders(self, limits: HolderLimits = USUAL_LIMITS) -> Plan[list[Holder]]:
+            def look(tables: MemoryTables) -> list[Holder]:
+                self.asked += 1
+                return list(self.holders_now)
+
+            return Plan("holders", Mode.READ, lambda: _one_step(look))
+
+    def _one_step(look: Callable[[MemoryTables], list[Holder]]) -> Requests[list[Holder]]:
+        found: list[Holder] = yield Step("holders", look)
+        return found
+
+    keeper, moment = MemoryKeeper(MemoryTables(Clock())), [1000.0]
+    store = keeper.store = Held()
+    env = Env(now=lambda: moment[0])
+    sweeping = Sweeping(store, keeper.lane("sweep"), SETTINGS, env, Steadiness(SETTINGS.lease))
+
+    def kinds_after_a_sweep() -> list[Kind]:
+        asyncio.run(sweeping.round())
+        return [notice.kind for notice in keeper.run(store.notices())]
+
+    assert kinds_after_a_sweep() == [Kind.OLD_SNAPSHOT]
+    store.holders_now = ()
+    moment[0] += HOLDERS_EVERY / 2
+    assert (kinds_after_a_sweep(), store.asked) == ([Kind.OLD_SNAPSHOT], 1)
+    moment[0] += HOLDERS_EVERY
+    assert (kinds_after_a_sweep(), store.asked) == ([], 2)
