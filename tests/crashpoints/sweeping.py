@@ -286,7 +286,7 @@ class Sweep:
 
     def run(self, faults: tuple[Fault, ...] = ALL_FAULTS) -> Untouched:
         """Strike at every point."""
-        untouched = self.untouched()
+        untouched = self.untouched(is_recovered=True)
         self.tally.points += len(untouched.requests)
         self.tally.blocks.update(untouched.requests)
         for at in range(1, len(untouched.requests) + 1):
@@ -303,7 +303,7 @@ class Sweep:
             self.stage.bare()
         return self.scenario.prepare(self.stage)
 
-    def untouched(self) -> Untouched:
+    def untouched(self, is_recovered: bool = False) -> Untouched:
         """Run it without a fault, twice, reading the rows after each request of the first time."""
         prepared = self.set_up()
         contents = [self._content()]
@@ -320,7 +320,8 @@ class Sweep:
                 assert wanted is ANYTHING or found == wanted, f"answered {what}: {found}, not {wanted}"
             if scenario.repeats:
                 assert self._content() == contents[-1], "asked again, it did something again"
-            self._recover(prepared, dead=False)
+            if is_recovered:
+                self._recover(prepared, dead=False)
         finally:
             acting.close()
         assert requests, "it asks nothing of the store"

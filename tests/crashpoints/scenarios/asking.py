@@ -34,7 +34,7 @@ def health(acting: Acting, job_id: UUID) -> Any:
 SCENARIOS = (
     Scenario("ask for a job", ("commands.get",), talkative, get, is_reading=True),
     Scenario("wait for a job", ("commands.wait",), talkative, wait, is_reading=True),
-    Scenario("ask why", ("commands.explain",), talkative, explain, tells=type, first=str, is_reading=True),
+    Scenario("ask why", ("commands.explain",), talkative, explain, tells=type, is_reading=True),
     Scenario("ask for lines", ("commands.ask",), talkative, logs, tells=len, first=1, is_reading=True),
     Scenario(
         "ask for health", ("health.watch_health",), talkative, health, tells=type,
