@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.processes import tasks
+from tests.processes import history, tasks
 from tests.processes.crew import Crew
 from tests.processes.draws import Ending, ending_of
 from tests.processes.pace import Pace, holds
@@ -38,6 +38,7 @@ EVERY = 0.75
 def test_many_jobs_end_as_they_drew_while_children_are_killed(
     crew: Crew, shelf: Shelf, witness: Witness, pace: Pace
 ) -> None:
+    history.kept(shelf)
     places = ("--threads", "4", "--concurrency", "6", "--isolated", "2")
     bosses = [crew.started(shelf, *places, processes=PROCESSES // 2) for _ in range(2)]
     drawn: dict[UUID, int] = {}
@@ -73,6 +74,9 @@ def test_many_jobs_end_as_they_drew_while_children_are_killed(
     losses = sum(job.losses for job in jobs.values())
     again = sum(len(stays) for stays in witness.stays().values()) - len(jobs)
     print(f"attempts lost with a killed child: {losses}; handler starts beyond one per job: {again}")
+    crew.end()
+    book = history.agrees(shelf, witness, drawn, pace)
+    print(f"the history checker: H9 {book.verdict('H9')}, H26 {book.verdict('H26')}")
     if not any(worker.reason == "lost" for worker in shelf.workers().values()):
         # A machine that stands still for a lease may lose a worker, and only then may two attempts overlap.
         assert not witness.overlaps()
