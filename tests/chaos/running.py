@@ -99,7 +99,7 @@ def run(engine: str, minutes: float, seed: int, rate: float, folder: Path) -> Re
         storm = Storm(ground, crew, pace, seed, rate, folder, stepping)
         stack.callback(storm.end)
 
-        until(lambda: storm.is_at_work(shelf), pace(PATIENCE), "all workers are at work")
+        until(lambda: storm.is_at_work(shelf), pace(3 * PATIENCE), "all workers are at work")
         kinds = [kind for lane in LANES.values() for kind in lane if kind not in ground.missing]
         began = boottime()
         storm.rage(planned(seed, minutes * 60.0, kinds, pace.lease), minutes * 60.0)
