@@ -124,6 +124,7 @@ PLANTED: list[tuple[Plant, set[str]]] = [
 ]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("plant", "checks"), PLANTED, ids=[plant.__name__ for plant, _ in PLANTED])
 def test_a_planted_bug_is_caught(plant: Plant, checks: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
