@@ -30,6 +30,7 @@ from unstuck.storage.plan import Plan
 
 CURRENTS = {"commits": 0.8, "inside": 0.7, "cancel": 0.3, "between": 0.4}
 """Kinds, and how likely each is to exist in a world."""
+WISHES = ("enqueue", "prioritise", "prioritise", "prioritise", "cancel", "promote")
 
 
 class Currents(Weather):
@@ -109,7 +110,9 @@ class Crowd:
             errands = [each for each in world.workload.errands if each.new.id in open_ids]
             errands = errands or world.workload.errands
             few = dice.sample(errands, min(len(errands), 4))
-            wishes = [self._wish(dice.sample(few, dice.randint(1, len(few)))) for _ in lanes]
+            kind = dice.choice(WISHES)  # mostly all the same: then their rows are locked in turns
+            kinds = [kind if dice.random() < 0.7 else dice.choice(WISHES) for _ in lanes]
+            wishes = [self._wish(each, dice.sample(few, dice.randint(1, len(few)))) for each in kinds]
             await asyncio.gather(*(self._ask(*each) for each in zip(lanes, wishes, strict=True)))
 
     async def _ask(self, lane: SimulatedLane, wish: Plan[object]) -> None:
@@ -119,9 +122,9 @@ class Crowd:
         except StoreError:
             pass
 
-    def _wish(self, some: list[Errand]) -> Plan[object]:
+    def _wish(self, kind: str, some: list[Errand]) -> Plan[object]:
         auditor, store = self._world.auditor, self._world.server_store
-        match self._dice.choice(["enqueue", "prioritise", "prioritise", "cancel", "promote"]):
+        match kind:
             case "enqueue":
                 for errand in some:
                     auditor.wanted(errand.new)
