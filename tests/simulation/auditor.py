@@ -282,7 +282,8 @@ class Auditor:
 
     def watched(self, process: Process, age: float) -> None:
         """A supervisor that runs has last looked at its children so long ago, whatever its store does."""
-        if age > self._world.settings.lease and self._world.loop.now - process.resumed_at > SLACK:
+        settings, resumed = self._world.settings, self._world.loop.now - process.resumed_at
+        if age > settings.lease and resumed > SLACK + settings.poll:
             self._find("a supervisor watches", f"{process} has not looked for {age:.1f} s", None)
 
     # When the storm is over

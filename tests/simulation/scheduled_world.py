@@ -149,7 +149,13 @@ class ScheduledWorld(World):
         dice = random.Random(f"size of {scenario.seed}")
         super().__init__(replace(scenario, workers=min(scenario.workers, dice.choice([2, 2, 3]))))
         # Idle rounds cost most of the statements here and meet nobody: fewer of them.
-        self.settings = replace(self.settings, sweep=dice.choice([2.0, 4.0]), poll=dice.choice([1.0, 1.6]))
+        # Few places, so that jobs lie ready and are fought for.
+        self.settings = replace(
+            self.settings,
+            sweep=dice.choice([2.0, 4.0]),
+            poll=dice.choice([1.0, 1.6]),
+            concurrency=dice.choice([1, 1, 2, 4]),
+        )
 
     def make_weather(self) -> Weather:
         return Currents(self.scenario.seed, self.scenario.without, LEASE)
