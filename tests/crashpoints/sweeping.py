@@ -513,7 +513,7 @@ class Sweep:
         if scenario.is_bare:
             return
         found = json.dumps(stage.content(), sort_keys=True, default=str)
-        if found in self._recovered and not dead and not self.is_whole:
+        if found in self._recovered and not self.is_whole and (scenario.is_reading or not dead):
             return  # a process that comes new knows nothing but the store, and this store was recovered
         self._recovered.add(found)
         self.tally.recoveries += 1
