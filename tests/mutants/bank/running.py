@@ -151,6 +151,9 @@ MUTANTS = (
         "            except StoreUnavailable as error:\n                pause = self._failed(error)\n",
         "A loop ends with the first error that nobody foresaw, a conflict of the store for one.",
         "A loop that fails is begun again.",
-        ("seeds memory", "unit/engine/test_saying.py"),
+        (
+            "unit/engine/test_saying.py::test_a_loop_that_fails_at_every_round_is_one_line_a_minute_of_each_kind",
+            "seeds memory",
+        ),
     ),
 )
