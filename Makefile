@@ -25,7 +25,7 @@ PYTEST = $(BIN)/python -m pytest
 TWO = -n 2 --dist worksteal --durations=5
 # Timing never beside processor-bound work. Real processes come apart from the first group, in three parts: those that
 # must end right, however long it takes; those that mostly wait for a lease to pass; and what counts milliseconds, alone.
-FIRST_GROUP = -n $(WORKERS) --dist worksteal -m "not processes and not timing"
+FIRST_GROUP = -n $(WORKERS) --dist worksteal --durations=15 -m "not processes and not timing"
 CROWDED_GROUP = $(TWO) -m "processes and not waits and not timing"
 WAITING_GROUP = $(TWO) -m waits
 TIMED_GROUP = --durations=5 -m timing
