@@ -43,6 +43,7 @@ RECOVERING = (
     "lapsed_worker_not_ended",
     "lease_longer_than_allowed",
     "alarm_overdue",
+    "timeout_overdue",
 )
 BOOM = ErrorInfo("Boom", "it went wrong", "a traceback")
 

@@ -97,6 +97,8 @@ class Scenario:
     comes_again: bool = False
     """It is done again and again, whatever it answers."""
     is_reading: bool = False
+    may_lose_words: bool = False
+    """An error that nobody foresaw may cost log lines, so that it never holds up an ending."""
     raises: tuple[type[Exception], ...] = ()
     """What else it may raise: errors of a driver, where the user himself asks it."""
     is_bare: bool = False
@@ -415,7 +417,7 @@ class Sweep:
         """False where the first recovery was over before it could be struck."""
         self.scenario.heal(self.stage)
         fuse = Fuse(second, fault)
-        struck = Fresh(self.stage, fuse, number=1)
+        struck = Fresh(self.stage, fuse, number=2)  # of another identity than the one that comes after it
         try:
             is_quiet = struck.run()
             for wire in fuse.wires if fault.is_deadly else ():

@@ -82,7 +82,8 @@ def fill(keeper: Keeper, count: int) -> None:
             _script(
                 keeper, _filled(keeper.engine, text, first, min(first + PORTION - 1, count), count, worker)
             )
-    _script(keeper, "ANALYZE {jobs}")
+    for table in ("jobs", "attempts", "job_logs"):
+        _script(keeper, f"ANALYZE {{{table}}}")
 
 
 def _filled(engine: str, text: str, first: int, last: int, count: int, worker: NewWorker) -> str:

@@ -414,8 +414,8 @@ class Auditor:
             self._find("born new", "appears with a fence or a count", job.id)
 
     def _claimed(self, process: Process, job: Any, rise: int) -> None:
-        # Where writes do not follow each other, what counts is what was there when the claim began.
-        now = self._world.store_now() if self._world.ground.is_serial else job.claimed_at
+        # The claim's own moment counts: its process may stand still between that and the commit.
+        now = job.claimed_at
         self._claimed_at[job.id, job.fence] = self._world.loop.now
         self._tell(process, job.id, f"is claimed under fence {job.fence}")
         if rise != 1:

@@ -272,6 +272,7 @@ SCENARIOS = (
         first=0,
         again=0,
         masks=("verdict_id", "progress"),
+        may_lose_words=True,
     ),
     round_of("fence in a round", "Fencing.round", working.running, fence, first=False, again=False),
     round_of("bury a child", "burying.bury", three_running, bury),
