@@ -54,7 +54,9 @@ def check(run: subprocess.CompletedProcess[str]) -> None:
         assert re.search(f"^{line}", run.stdout, re.MULTILINE), f"no line {line!r} in:\n{said}"
     again = re.search(r"^ran again +(\d+); attempts lost by the kills: (\d+)$", run.stdout, re.MULTILINE)
     assert again is not None and int(again[1]) == int(again[2]) > 0, said
-    assert len(re.findall(r"^time to recover .* s until the last of", run.stdout, re.MULTILINE)) == 2, said
+    # A child may be killed in a moment in which it owns nothing; the supervisor goes with a load on.
+    assert len(re.findall(r"^time to recover  (?:child|supervisor) ", run.stdout, re.MULTILINE)) == 2, said
+    assert re.search(r"^time to recover  supervisor .* s until the last of", run.stdout, re.MULTILINE), said
 
 
 def test_nothing_is_lost_on_sqlite(folder: Path, environment: dict[str, str]) -> None:

@@ -65,15 +65,15 @@ def dev(place: Place, /, reload: bool, queues: tuple[str, ...], log_level: str, 
         is_one_file=app.keeper.engine == "sqlite",
         open_ear=keeper.ear,
     )
-    log.info("dev worker of %s", banner(settings, keeper.url_shown, name))
-    left, change = asyncio.run(_work(solo, Watch(folder_of(name)) if reload else None))
+    shown = banner(settings, keeper.url_shown, name)
+    left, change = asyncio.run(_work(solo, Watch(folder_of(name)) if reload else None, shown))
     keeper.close()
     if change is not None:
         _begin_again()
     return 0 if left is Left.CLEAN else NOT_FINE
 
 
-async def _work(solo: Solo, watch: Watch | None) -> tuple[Left, str | None]:
+async def _work(solo: Solo, watch: Watch | None, shown: str) -> tuple[Left, str | None]:
     """Work until told to stop; answers how the worker left, and the file whose change ended it."""
     loop = asyncio.get_running_loop()
     changes: list[str] = []
@@ -92,6 +92,8 @@ async def _work(solo: Solo, watch: Watch | None) -> tuple[Left, str | None]:
         loop.call_soon_threadsafe(solo.stop, 1)
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Whoever reads this line may send a signal at once, and it is to be heeded.
+    log.info("dev worker of %s", shown)
     if watch is not None:
         watch.start(told)
     try:
