@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.crashpoints.stages import PostgresStage, SqliteStage, Stage
+from tests.crashpoints.postgres_stage import PostgresStage
+from tests.crashpoints.sqlite_stage import SqliteStage
+from tests.crashpoints.stages import Stage
 from tests.servers.postgres import PostgresServer
 from tests.servers.serving import NotAvailable
 from unstuck.storage import plan

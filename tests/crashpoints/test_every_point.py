@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.crashpoints.acting import Scenario
 from tests.crashpoints.conftest import FIGURES, is_whole
 from tests.crashpoints.scenarios import SCENARIOS
 from tests.crashpoints.stages import Stage
 from tests.crashpoints.striking import Fault
-from tests.crashpoints.sweeping import ALL_FAULTS, Scenario, Sweep
+from tests.crashpoints.sweeping import ALL_FAULTS, Sweep
 
 CASES = [
     pytest.param(engine, colour, scenario, id=f"{engine}-{colour}-{scenario}")

@@ -12,10 +12,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.crashpoints.acting import Scenario
 from tests.crashpoints.conftest import FIGURES, is_whole
 from tests.crashpoints.scenarios import SCENARIOS
 from tests.crashpoints.stages import Stage
-from tests.crashpoints.sweeping import Scenario, Sweep
+from tests.crashpoints.sweeping import Sweep
 
 CASES = [
     pytest.param(engine, scenario.colours[0], scenario, id=f"{engine}-{scenario}")

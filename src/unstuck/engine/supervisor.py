@@ -32,6 +32,7 @@ from unstuck.engine.pruning import Pruning
 from unstuck.engine.renewing import Renewing
 from unstuck.engine.saying import Saying
 from unstuck.engine.sweeping import Sweeping
+from unstuck.engine.worker import Left
 from unstuck.model.errors import StoreError
 from unstuck.model.worker import NewWorker
 from unstuck.rules.settings import Settings
@@ -45,8 +46,6 @@ RESPAWN_FIRST = 0.5
 RESPAWN_LAST = 30.0
 LIVED_WELL = 10.0
 """Seconds after which a death is no reason to wait before the next start."""
-STUCK = 70
-"""The exit code of a supervisor that leaves because one of its loops fails for good."""
 START_LIMIT = 120.0
 """Seconds that a child may take to import the application and register."""
 
@@ -150,7 +149,7 @@ class Supervisor:
             why = None if is_chore or goes_round else loop.why_stuck(written_at)
             if why is not None:
                 log.critical("supervisor %s leaves: %s", self.id, why)
-                self._code = STUCK
+                self._code = Left.STUCK.value
                 self.stop(1)
                 return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.crashpoints.acting import Scenario
 from tests.crashpoints.scenarios import (
     asking,
     chores,
@@ -15,7 +16,6 @@ from tests.crashpoints.scenarios import (
     settling,
     working,
 )
-from tests.crashpoints.sweeping import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
     *enqueueing.SCENARIOS,

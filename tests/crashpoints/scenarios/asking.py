@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from tests.crashpoints.acting import Acting, Scenario
 from tests.crashpoints.scenarios.reading import talkative
-from tests.crashpoints.sweeping import Acting, Scenario
 from unstuck.app import commands
 from unstuck.app.health import watch_health
 

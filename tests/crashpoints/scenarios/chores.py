@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.crashpoints.acting import Scenario
 from tests.crashpoints.scenarios.settling import BOOM
 from tests.crashpoints.stages import SECOND, Stage
-from tests.crashpoints.sweeping import Scenario
 from unstuck.model.notice import Finding, Kind
 from unstuck.model.states import Reason, State
 from unstuck.model.verdict import Verdict

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.crashpoints.acting import Acting, Scenario
 from tests.crashpoints.stages import SECOND, Stage
-from tests.crashpoints.sweeping import Acting, Scenario
 from unstuck.app import commands
 from unstuck.model.errors import IdConflict
 from unstuck.model.job import NewJob

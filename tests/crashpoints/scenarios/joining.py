@@ -12,9 +12,9 @@ from typing import Any
 
 import psycopg
 
+from tests.crashpoints.acting import Acting, Scenario
 from tests.crashpoints.scenarios.enqueueing import several
 from tests.crashpoints.stages import Stage
-from tests.crashpoints.sweeping import Acting, Scenario
 from unstuck.app.joining import join
 from unstuck.model.verdict import Answer
 from unstuck.rules import judging

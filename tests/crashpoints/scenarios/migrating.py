@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.crashpoints.sweeping import Acting, Scenario
+from tests.crashpoints.acting import Acting, Scenario
 from unstuck.storage.migrating import read_rungs
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from tests.crashpoints.acting import Acting, Scenario
 from tests.crashpoints.scenarios.settling import BOOM
 from tests.crashpoints.stages import SECOND, Stage
-from tests.crashpoints.sweeping import Acting, Scenario
 from unstuck.app import commands
 from unstuck.cli import changing
 from unstuck.model.states import UNFINISHED, Reason, State

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.crashpoints.acting import ANYTHING, Scenario
 from tests.crashpoints.scenarios import working
 from tests.crashpoints.scenarios.operating import in_every_state
 from tests.crashpoints.stages import SECOND, Stage
-from tests.crashpoints.sweeping import ANYTHING, Scenario
 from unstuck.model.invariant import SCANS
 from unstuck.storage.protocol import Filter
 

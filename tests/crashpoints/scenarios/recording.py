@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.crashpoints.acting import Acting, Scenario
 from tests.crashpoints.scenarios import working
 from tests.crashpoints.stages import Stage
-from tests.crashpoints.sweeping import Acting, Scenario
 from unstuck.model.audit import Repair
 
 HOW_MANY = 9

@@ -9,11 +9,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from tests.crashpoints.acting import Acting, Scenario
 from tests.crashpoints.recovering import SETTINGS, Task
 from tests.crashpoints.scenarios import chores, working
 from tests.crashpoints.scenarios.settling import BOOM
 from tests.crashpoints.stages import LEASE, SECOND, Stage
-from tests.crashpoints.sweeping import Acting, Scenario
 from unstuck.engine import burying
 from unstuck.engine.children import Child
 from unstuck.engine.claiming import Claiming

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.crashpoints.acting import Acting, Scenario
 from tests.crashpoints.stages import SECOND, Stage
-from tests.crashpoints.sweeping import Acting, Scenario
 from unstuck.model.job import ErrorInfo
 from unstuck.model.states import Reason, State
 from unstuck.model.verdict import Answer, Verdict

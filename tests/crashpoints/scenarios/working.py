@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.crashpoints.acting import Scenario
 from tests.crashpoints.stages import LEASE, SECOND, Stage
-from tests.crashpoints.sweeping import Scenario
 from unstuck.model.states import Reason
 
 

@@ -10,8 +10,9 @@ from unstuck.engine.env import Env
 from unstuck.engine.health import Address, HealthServer
 from unstuck.engine.looping import STUCK_LEASES, Loop
 from unstuck.engine.page import Page
-from unstuck.engine.supervisor import STUCK, Supervisor
+from unstuck.engine.supervisor import Supervisor
 from unstuck.engine.sweeping import Sweeping
+from unstuck.engine.worker import Left
 from unstuck.model.errors import StoreUnavailable
 from unstuck.rules.settings import Settings
 from unstuck.rules.steadying import Steadiness
@@ -129,7 +130,7 @@ def test_a_supervisor_leaves_with_the_reason_and_its_code(
     clock.now += LONG
     boss._sweeping.answered_at = clock.now
     boss._leave_if_stuck(clock.now)
-    assert (boss._code == STUCK, boss._stop_level > 0) == (leaves, leaves)
+    assert (boss._code == Left.STUCK.value, boss._stop_level > 0) == (leaves, leaves)
     assert ("leaves: the loop" in caplog.text) == leaves
 
 
@@ -141,4 +142,4 @@ def test_a_sweep_that_no_longer_goes_round_is_a_reason() -> None:
     boss._loops = [failing(TypeError("dirty"), clock, "sweeping")[0]]
     clock.now += LONG
     boss._leave_if_stuck(clock.now)
-    assert boss._code == STUCK
+    assert boss._code == Left.STUCK.value
