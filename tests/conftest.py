@@ -17,8 +17,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest_plugins = ["tests.servers.leaks", "tests.servers.fixtures"]
 
 NOT_RUN_HERE = "not run here:"
-WAITING = tuple(f"tests/processes/test_{name}.py" for name in ("freezes", "kills", "outages", "stops"))
-"""Tests of real processes that mostly wait for a lease to pass: two side by side take nothing from each other."""
+WAITING = tuple(
+    f"tests/processes/test_{name}.py"
+    for name in ("deadly_tasks", "freezes", "idle", "kills", "outages", "stops")
+)
+"""Tests of real processes that mostly wait for a lease to pass: some side by side take nothing from each other."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,8 +32,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=["MachineTooSlow"]))
         if item.nodeid.startswith(WAITING):
             item.add_marker(pytest.mark.waits)
-        if item.nodeid.startswith("tests/processes/test_idle.py"):
-            item.add_marker(pytest.mark.timing)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
