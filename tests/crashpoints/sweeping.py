@@ -39,6 +39,9 @@ ALL_FAULTS = (
     Fault.UNANSWERED,
     Fault.KILLED,
 )
+ERRORS_IN_TURN = (Fault.CONFLICT, Fault.STRANGE)
+"""Every day a point meets one of these, the next point the other: `make crashpoints` strikes with both."""
+
 REPETITIONS = 3
 
 
@@ -81,7 +84,7 @@ class Sweep:
     colour: str
     house: asyncio.Runner
     is_whole: bool = False
-    """Whether a fresh process comes after every case, and not only after each death and each new state."""
+    """Whether all faults strike every point, and a fresh process comes after each, not only to each new state."""
     tally: Tally = field(default_factory=Tally)
     _recovered: set[str] = field(default_factory=set)
 
@@ -92,6 +95,8 @@ class Sweep:
         self.tally.blocks.update(untouched.requests)
         for at in range(1, len(untouched.requests) + 1):
             for fault in faults:
+                if not self.is_whole and fault is ERRORS_IN_TURN[at % len(ERRORS_IN_TURN)]:
+                    continue
                 self.tally.cases += 1
                 with told(self._where(at, fault, untouched)):
                     self.strike(at, fault, untouched)
@@ -122,7 +127,7 @@ class Sweep:
             if scenario.repeats:
                 assert self._content() == contents[-1], "asked again, it did something again"
             if is_recovered:
-                self._recover(prepared, dead=False)
+                self._recover(prepared)
         finally:
             acting.close()
         assert requests, "it asks nothing of the store"
@@ -147,7 +152,7 @@ class Sweep:
         acting = Acting(self.stage, fuse, self.house, self.colour)
         try:
             error, answer = self._struck(acting, prepared)
-            assert fuse.is_burnt, "the point was not reached"
+            assert fuse.is_burnt, f"the point was not reached: {error!r} after {fuse.requests}"
             i = at if fault.is_applied else at - 1
             if fault.is_deadly or (error is not None and not self.scenario.goes_on):
                 self._compare(untouched.contents[i])
@@ -160,7 +165,7 @@ class Sweep:
                 self._judge_answer(answer, i, untouched, survived=error is None)
                 self._compare(untouched.after)
             assert self.stage.is_at_rest(), "a transaction was left open, and whoever comes must wait for it"
-            self._recover(prepared, dead=fault.is_deadly)
+            self._recover(prepared)
         finally:
             acting.close()
 
@@ -187,7 +192,7 @@ class Sweep:
             assert answer in (untouched.first, untouched.again), f"it answers {answer}"
             self._compare(untouched.after)
             assert self.stage.is_at_rest(), "a transaction was left open"
-            self._recover(prepared, dead=False)
+            self._recover(prepared)
         finally:
             acting.close()
         return fuse.then is None
@@ -227,7 +232,7 @@ class Sweep:
         finally:
             struck.close()
         assert self.stage.is_at_rest(), "a transaction was left open"
-        self._recover(prepared, dead=True)
+        self._recover(prepared)
         return True
 
     def kill_for_real(self, at: int, untouched: Untouched) -> None:
@@ -243,7 +248,7 @@ class Sweep:
             assert os.WTERMSIG(status) == signal.SIGKILL
             assert self.stage.is_at_rest(), "its transaction is still open"
             self._compare(untouched.contents[at])
-            self._recover(prepared, dead=True)
+            self._recover(prepared)
 
     def _be_killed(self, at: int, prepared: Any) -> None:
         """What the child does; it never comes back."""
@@ -309,12 +314,12 @@ class Sweep:
                     row.pop(column, None)
         return found
 
-    def _recover(self, prepared: Any, dead: bool) -> None:
+    def _recover(self, prepared: Any) -> None:
         scenario, stage = self.scenario, self.stage
         if scenario.is_bare:
             return
         found = json.dumps(stage.content(), sort_keys=True, default=str)
-        if found in self._recovered and not self.is_whole and (scenario.is_reading or not dead):
+        if found in self._recovered and not self.is_whole:
             return  # a process that comes new knows nothing but the store, and this store was recovered
         self._recovered.add(found)
         self.tally.recoveries += 1

@@ -32,7 +32,7 @@ MOST_USED = (
     "renew",
     "end lapsed workers",
 )
-STEP = 15
+STEP = 30
 SECOND_FAULTS = (Fault.KILLED, Fault.UNANSWERED, Fault.LOST)
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
