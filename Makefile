@@ -34,7 +34,7 @@ TIMED_GROUP = --durations=5 -m timing
 CHAOS = $(BIN)/python -m tests.chaos
 CHAOS_SEED = 3
 
-.PHONY: help demo test lint format types layers unit conformance crashpoints simulate mutants processes chaos docs-check clean
+.PHONY: help demo test lint format types layers unit conformance crashpoints simulate mutants processes chaos bench docs-check clean
 
 help:
 	@echo "make demo         the main job on real files; FOLDER=… takes others, URL=postgresql://… another store"
@@ -49,6 +49,7 @@ help:
 	@echo "make mutants      bugs planted one at a time in a copy, and who catches them; ONLY=part-of-a-name for some; no part of make test"
 	@echo "make processes    real processes, real signals, and timing; run alone; JOBS=20000 for the full number"
 	@echo "make chaos        a storm over real processes and servers: MINUTES=1 SEED=7 ENGINE=sqlite|postgres; run alone"
+	@echo "make bench        this project beside its peers, alternately, in one run; ARGS='--quick --peers unstuck,pgqueuer'; no part of make test"
 	@echo "make docs-check   links, and the file names in ARCHITECTURE.md"
 	@echo "make clean        remove .venv, caches and builds"
 
@@ -80,12 +81,12 @@ demo: $(VENV)/.core
 	@$(BIN)/unstuck demo $(if $(FOLDER),'$(FOLDER)') $(if $(URL),--url '$(URL)') $(ARGS)
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 
 format: $(VENV)/.dev
-	$(BIN)/ruff check --fix src tests
-	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
 
 types: $(VENV)/.dev
 	@failed=0; set -x; \
@@ -139,9 +140,12 @@ chaos: $(VENV)/.dev
 	$(CHAOS) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE)) $(if $(KEEP),--keep '$(KEEP)')
 
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks --out .bench/results $(ARGS)
+
 docs-check: $(VENV)/.dev
 	$(PYTEST) tests/tidy/test_documents.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
