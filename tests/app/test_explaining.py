@@ -170,7 +170,7 @@ CASES: dict[Why, Case] = {
     ),
     Why.QUEUE_PAUSED: Case({}, paused=True, says=("paused by ann@desk since 1m ago", "queues resume q")),
     Why.NO_WORKER: Case({}, workers=(BOSS,), says=("no live worker serves", "unstuck worker -q q")),
-    Why.WORKERS_LEAVING: Case({}, workers=(BOSS, alive(draining_at=ago(1))), says=("is leaving",)),
+    Why.WORKERS_LEAVING: Case({}, workers=(BOSS, alive(draining_at=ago(1))), says=("is quiet or leaving",)),
     Why.NO_HANDLER: Case({}, knows=False, says=("no live worker knows the task 't'",)),
     Why.WORKERS_BUSY: Case(
         {},

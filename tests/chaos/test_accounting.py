@@ -79,6 +79,7 @@ def worker_of(worker_id: UUID, pid: int, ended: bool) -> Worker:
         ended_at=BEGAN if ended else None,
         reason="lapsed" if ended else None,
         draining_at=None,
+        leaving_at=None,
         stalled_at=None,
         queues=(),
         version="",

@@ -129,14 +129,17 @@ def test_quiet_forbids_the_next_claim(shell: Shell, bench: Bench, url: str) -> N
     assert said.code == 0
     assert bench.keeper.run(bench.keeper.store.claim(worker, "default", ["shop.add"], 1)) == []
     (row,) = shell("--url", url, "workers", "list", "--json").json["workers"]
-    assert row["status"] == "draining"
+    assert row["status"] == "quiet"
+    assert shell("--url", url, "workers", "stop", str(worker)).code == 0
+    (row,) = shell("--url", url, "workers", "list", "--json").json["workers"]
+    assert row["status"] == "leaving"
 
 
 def test_stop_asks_a_supervisor_and_leaves_its_children_to_it(shell: Shell, bench: Bench, url: str) -> None:
     supervisor = bench.work([], [], kind="supervisor")
     child = bench.work(kind="child", supervisor_id=supervisor)
     said = shell("--url", url, "workers", "stop", "--all", "--json").json
-    assert said["draining"] == [str(supervisor)]
+    assert said["leaving"] == [str(supervisor)]
     alone = shell("--url", url, "workers", "stop", str(child))
     assert f"its supervisor {supervisor} replaces it" in alone.out
 

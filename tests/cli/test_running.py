@@ -192,6 +192,28 @@ def test_a_worker_leaves_when_an_operator_says_so(
     assert shell("--url", url, "workers", "list", "--json").json["workers"] == []
 
 
+def test_a_quiet_worker_finishes_what_it_runs_and_stays(
+    shell: Shell, start: Start, shop: str, bench: Bench, url: str, tmp_path: Path
+) -> None:
+    worker = start("--app", shop, "worker", "--lease", "5s", "--sweep", "500ms")
+    (running,) = bench.enqueue(task="shop.wait_for", args='{"name":"go"}')
+    until((tmp_path / "go.started").exists, "the start of the job", worker.log)
+    assert shell("--url", url, "workers", "quiet", "--all").code == 0
+    until(lambda: set(_statuses(shell, url)) == {"quiet"}, "everybody is quiet", worker.log)
+    (later,) = bench.enqueue()
+    (tmp_path / "go").touch()
+    until(has_ended(bench, running), "the end of the job", worker.log)
+    assert bench.job(running).state is State.SUCCEEDED
+    assert worker.process.poll() is None
+    assert _statuses(shell, url) == ["quiet", "quiet"]
+    said = shell("--url", url, "jobs", "explain", str(later)).out
+    assert "quiet or leaving" in said
+    assert shell("--url", url, "workers", "stop", "--all").code == 0
+    assert worker.wait() == 0
+    assert bench.job(later).state is State.READY
+    assert bench.job(later).fence == 0
+
+
 def test_dev_begins_again_when_the_code_changes(
     start: Start, shop: str, bench: Bench, tmp_path: Path
 ) -> None:
@@ -236,6 +258,10 @@ def test_a_worker_on_postgres(start: Start, shop: str, shell: Shell, postgres_ur
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
     bench.keeper.close()
+
+
+def _statuses(shell: Shell, url: str) -> list[str]:
+    return [worker["status"] for worker in shell("--url", url, "workers", "list", "--json").json["workers"]]
 
 
 def _drains(bench: Bench) -> bool:

@@ -141,12 +141,13 @@ def test_the_life_of_a_worker_and_of_a_queue(logged: Trial) -> None:
     logged.mark_stalled(worker, False)
     logged.drain(worker)
     logged.drain(worker)
+    logged.drain(worker, leave=True)
     logged.end_worker(worker, "stopped")
     folds(logged)
     logged.elapse(2 * DAY)
     logged.prune(10)
     assert story_of(logged, worker) == [
-        "registered", "stalled", "ticking", "draining", "ended", "deleted"
+        "registered", "stalled", "ticking", "draining", "leaving", "ended", "deleted"
     ]  # fmt: skip
     lapsed = logged.add_worker()
     logged.elapse(2 * LEASE)

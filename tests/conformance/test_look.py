@@ -54,13 +54,16 @@ def test_it_tells_the_time_to_the_next_alarm(trial: Trial) -> None:
     assert trial.look(worker, ["q"], ["t"]).next_alarm_us == pytest.approx(-MINUTE, abs=slack)
 
 
-def test_it_tells_whether_the_worker_is_alive_and_draining(trial: Trial) -> None:
+def test_it_tells_whether_the_worker_is_alive_to_be_quiet_and_to_leave(trial: Trial) -> None:
     worker = trial.add_worker()
     look = trial.look(worker, ["q"], ["t"])
-    assert (look.is_alive, look.is_draining) == (True, False)
+    assert (look.is_alive, look.is_draining, look.is_leaving) == (True, False, False)
     trial.drain(worker)
     look = trial.look(worker, ["q"], ["t"])
-    assert (look.is_alive, look.is_draining) == (True, True)
+    assert (look.is_alive, look.is_draining, look.is_leaving) == (True, True, False)
+    trial.drain(worker, leave=True)
+    look = trial.look(worker, ["q"], ["t"])
+    assert (look.is_alive, look.is_draining, look.is_leaving) == (True, True, True)
     trial.end_worker(worker, "stopped")
     assert not trial.look(worker, ["q"], ["t"]).is_alive
     assert not trial.look(new_id(), ["q"], ["t"]).is_alive

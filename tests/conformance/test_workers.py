@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_a_registered_worker_has_a_full_lease(trial: Trial) -> None:
     row = trial.worker(asked.id)
     for name in ("id", "kind", "supervisor_id", "host", "pid", "lease_us", "queues", "version"):
         assert getattr(row, name) == getattr(asked, name), name
-    assert (row.ended_at, row.reason, row.draining_at, row.stalled_at) == (None, None, None, None)
+    assert (row.ended_at, row.reason, row.draining_at, row.leaving_at, row.stalled_at) == (None,) * 5
     assert trial.seconds_to(row.started_at) == 0
     assert trial.seconds_to(row.lease_until) == LEASE / SECOND
     assert row.lease_left_us == pytest.approx(LEASE, abs=trial.ground.slack_seconds * SECOND)
@@ -142,9 +143,28 @@ def test_a_lease_further_ahead_than_its_own_length_is_pulled_in(trial: Trial) ->
 def test_draining_is_marked_and_kept(trial: Trial) -> None:
     worker = trial.add_worker()
     assert trial.drain(worker) is True
-    before = trial.worker(worker).draining_at
-    assert trial.seconds_to(before) == 0
+    row = trial.worker(worker)
+    assert trial.seconds_to(row.draining_at) == 0
+    assert row.leaving_at is None
     assert trial.drain(new_id()) is False
+
+
+def test_whoever_is_to_leave_drains_too_and_both_moments_are_kept(trial: Trial) -> None:
+    quiet, other = trial.add_worker(), trial.add_worker()
+    trial.drain(quiet)
+    before = trial.worker(quiet).draining_at
+    trial.elapse(SECOND)
+    for worker in (quiet, other):
+        assert trial.drain(worker, leave=True) is True
+    leaving = trial.worker(quiet)
+    assert leaving.draining_at == before
+    assert trial.seconds_to(leaving.leaving_at) == 0
+    assert trial.worker(other).draining_at == trial.worker(other).leaving_at
+    trial.elapse(SECOND)
+    assert trial.drain(quiet) is True
+    assert trial.drain(quiet, leave=True) is True
+    again = trial.worker(quiet)
+    assert again == replace(leaving, lease_left_us=again.lease_left_us)
 
 
 def test_a_stalled_child_is_marked_since_when_and_marked_well_again(trial: Trial) -> None:

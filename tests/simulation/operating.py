@@ -3,14 +3,15 @@
 It is a process of its own, beside the workers, and does what the command line does through the same
 promises and commands. What it does is drawn when the weather strikes it; what became of it is told to the
 auditor as far as the store has answered, because only what was acknowledged binds anybody. When the storm
-is over it resumes every queue and insists until that has happened.
+is over it resumes every queue, sends away whom it told to be quiet, and insists until that has happened.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 QUEUES = ("default", "mail")
-DEEDS = ("pause", "resume", "cancel", "delete", "retry", "retry", "move", "forget", "drain", "step")
+DEEDS = ("pause", "resume", "cancel", "delete", "retry", "retry", "move", "forget", "drain", "quiet", "step")
 
 
 class Operator:
@@ -33,6 +34,7 @@ class Operator:
         self._world = world
         self._dice = random.Random(f"operator of {world.scenario.seed}")
         self._wishes: list[str] = []
+        self._quiet: list[UUID] = []
         self._called = asyncio.Event()
 
     def ask(self) -> None:
@@ -53,18 +55,21 @@ class Operator:
             self._called.clear()
             while self._wishes:
                 wish = self._wishes.pop(0)
-                for queue in QUEUES if wish == "resume all" else ():
-                    await self._insist(lane, queue)
+                if wish == "resume all":
+                    for queue in QUEUES:
+                        await self._insist(partial(self._pause, lane, queue, False))
+                    for worker_id in self._quiet:
+                        await self._insist(partial(self._drain, lane, worker_id, leave=True))
                 if wish != "resume all":
                     try:
                         await self._do(wish, lane)
                     except (StoreError, JobNotFound) as error:
                         self._world.tell("operator", f"could not {wish}: {type(error).__name__}")
 
-    async def _insist(self, lane: Any, queue: str) -> None:
+    async def _insist(self, deed: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self._pause(lane, queue, False)
+                await deed()
                 return
             except StoreError:
                 await asyncio.sleep(0.2)
@@ -80,6 +85,14 @@ class Operator:
         else:
             self._world.hint(frozenset([queue]))
 
+    async def _drain(self, lane: Any, worker_id: UUID, *, leave: bool) -> None:
+        world = self._world
+        world.tell("operator", "sends it away" if leave else "tells it to be quiet", worker_id)
+        if not leave:
+            self._quiet.append(worker_id)
+        if await lane.run(world.ground.store.drain(worker_id, leave), 2.0):
+            world.auditor.drained(worker_id)
+
     async def _do(self, wish: str, lane: Any) -> None:
         world, dice, store = self._world, self._dice, self._world.ground.store
         auditor = world.auditor
@@ -89,13 +102,10 @@ class Operator:
         if wish == "step":
             await lane.run(store.set_queue(dice.choice(QUEUES), step_us=dice.choice([1, 600_000_000])), 2.0)
             return
-        if wish == "drain":
+        if wish in ("drain", "quiet"):
             living = auditor.living_workers()
             if living:
-                worker_id = dice.choice(living)
-                world.tell("operator", "drains it", worker_id)
-                if await lane.run(store.drain(worker_id), 2.0):
-                    auditor.drained(worker_id)
+                await self._drain(lane, dice.choice(living), leave=wish == "drain")
             return
         known = auditor.acknowledged_jobs()
         if not known:

@@ -86,6 +86,7 @@ def worker(**columns: Any) -> Worker:
         "ended_at": None,
         "reason": None,
         "draining_at": None,
+        "leaving_at": None,
         "stalled_at": None,
         "queues": ("q",),
         "version": "",

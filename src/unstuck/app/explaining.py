@@ -81,7 +81,7 @@ MEANING = {
     Why.PARKED: "it was put aside, and is looked at again later",
     Why.QUEUE_PAUSED: "its queue is paused",
     Why.NO_WORKER: "no living worker serves its queue",
-    Why.WORKERS_LEAVING: "every worker of its queue is leaving",
+    Why.WORKERS_LEAVING: "every worker of its queue is quiet or leaving",
     Why.NO_HANDLER: "no living worker of its queue knows its task",
     Why.WORKERS_BUSY: "every worker that could run it has its hands full",
     Why.BEHIND_OTHERS: "others stand before it in line",
@@ -144,7 +144,7 @@ def living(seen: Survey | Situation) -> list[Worker]:
 
 
 def claiming(seen: Survey | Situation) -> list[Worker]:
-    """The living workers that claim jobs: neither supervisors nor draining."""
+    """The living workers that claim jobs: neither supervisors nor quiet."""
     return [worker for worker in living(seen) if worker.kind != "supervisor" and worker.draining_at is None]
 
 
@@ -254,7 +254,7 @@ def _ready(seen: Situation) -> Explanation:
     serving = [worker for worker in living(seen) if job.queue in worker.queues]
     here = [worker for worker in claiming(seen) if job.queue in worker.queues]
     if serving and not here:
-        sentence = f"{ready}, but every worker that serves the queue {job.queue!r} is leaving: unstuck worker -q {job.queue}."
+        sentence = f"{ready}, but every worker that serves the queue {job.queue!r} is quiet or leaving: unstuck worker -q {job.queue}."
         return Explanation(Why.WORKERS_LEAVING, sentence)
     if not here:
         sentence = (

@@ -66,14 +66,16 @@ def worker_record(worker: Worker) -> dict[str, Any]:
 
 
 def status_of(worker: Worker) -> str:
-    """`working`, `draining`, `stalled`, `overdue` (its lease is over, nobody has ended it yet) or `ended`."""
+    """`working`, `quiet`, `leaving`, `stalled`, `overdue` (its lease is over, nobody has ended it yet) or `ended`."""
     if worker.ended_at is not None:
         return "ended"
     if (worker.lease_left_us or 0) <= 0:
         return "overdue"
     if worker.stalled_at is not None:
         return "stalled"
-    return "working" if worker.draining_at is None else "draining"
+    if worker.leaving_at is not None:
+        return "leaving"
+    return "working" if worker.draining_at is None else "quiet"
 
 
 def stored_json(text: str | None) -> Any:

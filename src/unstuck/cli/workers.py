@@ -69,8 +69,8 @@ def list_(place: Place, include_ended: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_place
 def quiet(place: Place, ids: tuple[str, ...], everybody: bool, as_json: bool) -> int:
-    """Let workers finish what they run and claim nothing more."""
-    return _drain(place, ids, everybody, as_json)
+    """Let workers finish what they run and claim nothing more; they stay until they are stopped."""
+    return _drain(place, ids, everybody, as_json, leave=False)
 
 
 @workers.command()
@@ -80,21 +80,22 @@ def quiet(place: Place, ids: tuple[str, ...], everybody: bool, as_json: bool) ->
 @pass_place
 def stop(place: Place, ids: tuple[str, ...], everybody: bool, as_json: bool) -> int:
     """Let workers finish what they run, within their grace, and leave."""
-    return _drain(place, ids, everybody, as_json)
+    return _drain(place, ids, everybody, as_json, leave=True)
 
 
-def _drain(place: Place, ids: tuple[str, ...], everybody: bool, as_json: bool) -> int:
+def _drain(place: Place, ids: tuple[str, ...], everybody: bool, as_json: bool, *, leave: bool) -> int:
     if not ids and not everybody:
         raise BadArguments("say which workers: ids from unstuck workers list, or --all")
     store = place.store
     living = [worker for worker in place.run(store.workers()) if worker.ended_at is None]
     meant, unknown = (living, []) if everybody else _named(ids, living)
-    drained = [worker for worker in _heads(meant) if place.run(store.drain(worker.id))]
+    drained = [worker for worker in _heads(meant) if place.run(store.drain(worker.id, leave))]
     if as_json:
-        print_json({"draining": [str(worker.id) for worker in drained], "not_found": unknown})
+        done = "leaving" if leave else "quiet"
+        print_json({done: [str(worker.id) for worker in drained], "not_found": unknown})
     else:
         for worker in drained:
-            say(_told(worker))
+            say(_told(worker) if leave else _told_to_be_quiet(worker))
         if not drained:
             say("no worker is running")
     for text in unknown:
@@ -123,6 +124,15 @@ def _told(worker: Worker) -> str:
     if worker.supervisor_id is not None:
         return f"{who} claims nothing more and leaves; its supervisor {worker.supervisor_id} replaces it"
     return f"{who} claims nothing more and leaves"
+
+
+def _told_to_be_quiet(worker: Worker) -> str:
+    who = f"{worker.id}: {worker.kind}, process {worker.pid} on {worker.host},"
+    if worker.kind == "supervisor":
+        return (
+            f"{who} reads this with its next sweep; then its children claim nothing more, and it starts none"
+        )
+    return f"{who} claims nothing more, and finishes what it runs"
 
 
 def _row(worker: Worker) -> tuple[object, ...]:

@@ -67,6 +67,7 @@ class Child:
     spawned_at: float
     killed_for: str | None = None
     is_stalled: bool = False
+    is_quiet: bool = False
     leaving_since: float | None = None
     swept_at: float = 0.0
     errand: asyncio.Task[None] | None = None

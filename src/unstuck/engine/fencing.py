@@ -40,8 +40,8 @@ class Fencing:
         page.tick = now
         if page.drain_level and not shift.is_draining:
             shift.is_draining = True
-        if shift.is_draining and shift.buffer:
-            shift.hand_back_buffer("the worker is leaving")
+        if (shift.is_draining or shift.is_quiet) and shift.buffer:
+            shift.hand_back_buffer("the worker is " + ("leaving" if shift.is_draining else "quiet"))
         if page.is_lost:
             self._stop("the worker's row has ended", now)
             shift.gone.set()

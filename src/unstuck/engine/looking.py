@@ -1,7 +1,7 @@
 """One look per poll answers everything, and only its answers cause further statements.
 
 Is something ready in my queues, when is the next alarm, which of my attempts are asked to cancel, is my
-own row still alive or draining. The look follows a hint at once, an alarm when it is due, and otherwise
+own row still alive, to be quiet or to leave. The look follows a hint at once, an alarm when it is due, and otherwise
 the poll. Due jobs are promoted by whoever sees the alarm, a thousand per statement, on while full.
 """
 
@@ -32,7 +32,8 @@ class Looking:
         if not look.is_alive:
             shift.page.lose()
             return shift.settings.poll
-        if look.is_draining:
+        shift.is_quiet = look.is_draining
+        if look.is_leaving:
             shift.is_draining = True
         for key in look.cancel:
             self._executor.ask_cancel(key)

@@ -53,6 +53,7 @@ class Shift:
     claims_in_flight: int = 0
     claims_made: int = 0
     is_draining: bool = False
+    is_quiet: bool = False
     ready: dict[str, int] = field(default_factory=dict[str, int])
     look_now: Callable[[], None] = nobody
     claim_now: Callable[[], None] = nobody
@@ -66,6 +67,7 @@ class Shift:
         page = self.page
         return (
             not self.is_draining
+            and not self.is_quiet
             and not page.is_lost
             and page.drain_level == 0
             and self.env.now() < page.safe_until

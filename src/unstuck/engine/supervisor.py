@@ -5,6 +5,7 @@ frozen process, a suspended host), it comes back under a new identity, and child
 leave and are replaced. A child that does not tick for a lease is *stalled*: what it had not started is
 withdrawn and handed back, what it started keeps its lease until the stall limit, then it is killed.
 
+Quiet, it keeps what runs going, lets its children claim nothing, and starts nobody; the rest goes on.
 Stopping: the page tells each child at once, its row tells the claim next, what runs may finish within
 grace, then the child is killed and reaped, and only then is what was left handed back, so nothing
 runs twice because of a stop. Works as process 1: it reaps what it inherits.
@@ -78,6 +79,7 @@ class Supervisor:
         self._errands: dict[asyncio.Task[None], None] = {}
         self._deaths: dict[int, int] = {}
         self._respawn_at: dict[int, float] = {}
+        self._is_quiet = False
         self._stop_level = 0
         self._stopped_at = 0.0
         self._contact_since = self._env.now()
@@ -154,11 +156,20 @@ class Supervisor:
                 return
 
     def _saw(self, survey: Survey) -> None:
-        """An operator may ask us to leave by our row, as he may ask a child."""
+        """An operator may ask us by our row to be quiet or to leave, as he may ask a child."""
         own = next((worker for worker in survey.workers if worker.id == self.id), None)
-        if own is not None and own.draining_at is not None and not self._stop_level:
+        if own is None or self._stop_level:
+            return
+        if own.leaving_at is not None:
             log.warning("supervisor %s was asked to leave; its children finish what they run", self.id)
             self.stop(1)
+        elif own.draining_at is not None and not self._is_quiet:
+            log.warning("supervisor %s was asked to be quiet; its children claim nothing more", self.id)
+            self._is_quiet = True
+        if self._is_quiet:
+            for child in self._children.values():
+                if child.has_registered and not child.is_quiet:
+                    self._errand(child, partial(self._drain, child, leave=False))
 
     async def _register(self) -> None:
         row = NewWorker(
@@ -173,6 +184,8 @@ class Supervisor:
             sent = self.page.tick = self._env.now()
             try:
                 await self._lanes["renew"].run(self._store.register(row), self._settings.deadline)
+                if self._is_quiet:
+                    await self._lanes["renew"].run(self._store.drain(self.id), self._settings.deadline)
             except StoreError as error:
                 kind = f"register {type(error).__name__}"
                 self._saying.say(logging.WARNING, kind, "cannot register yet (%s)", error)
@@ -200,7 +213,7 @@ class Supervisor:
                 self._look_after(child, now)
         if not self._stop_level:
             self._leave_if_stuck(now)
-        if not self._stop_level:
+        if not (self._stop_level or self._is_quiet):
             for ordinal in range(self._settings.processes):
                 if ordinal not in self._children and now >= self._respawn_at.get(ordinal, 0.0):
                     self._spawn(ordinal, now)
@@ -314,16 +327,17 @@ class Supervisor:
             child.leaving_since = now
             child.page.drain(1)
             if child.has_registered:
-                self._errand(child, partial(self._drain, child))
+                self._errand(child, partial(self._drain, child, leave=True))
         if self._stop_level > 1:
             child.page.drain(2)
             child.kill("stopped")
         elif now - self._stopped_at > settings.grace + settings.timeout_grace + 1.0:
             child.kill("stopped")
 
-    async def _drain(self, child: Child) -> None:
-        with self._unharmed("a child cannot be marked as draining"):
-            await self._lanes["bury"].run(self._store.drain(child.worker_id), self._settings.deadline)
+    async def _drain(self, child: Child, *, leave: bool) -> None:
+        with self._unharmed("a child cannot be told to claim nothing more"):
+            await self._lanes["bury"].run(self._store.drain(child.worker_id, leave), self._settings.deadline)
+            child.is_quiet = True
 
     def _errand(self, child: Child, work: Callable[[], Awaitable[None]]) -> None:
         """Something for the store to be told about a child, in order, while the watch goes on: whoever waited

@@ -190,7 +190,7 @@ class Worker:
         shift.is_draining = True
         if not is_lost:
             with suppress(StoreError):
-                await shift.settle_lane.run(shift.store.drain(self.id), settings.deadline)
+                await shift.settle_lane.run(shift.store.drain(self.id, leave=True), settings.deadline)
             # What it brings is ours, and would be left behind running if we were gone when it comes.
             await self._wait(lambda: not shift.claims_in_flight, settings.deadline)
         shift.hand_back_buffer("the worker is leaving")

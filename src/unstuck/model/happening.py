@@ -35,6 +35,7 @@ class Happening(StrEnum):
     FORGOTTEN = "forgotten"
     REGISTERED = "registered"
     DRAINING = "draining"
+    LEAVING = "leaving"
     STALLED = "stalled"
     TICKING = "ticking"
     ENDED = "ended"
@@ -58,6 +59,7 @@ MEANING = {
     Happening.FORGOTTEN: "an ended job is kept no longer",
     Happening.REGISTERED: "a worker came",
     Happening.DRAINING: "a worker takes nothing new",
+    Happening.LEAVING: "a worker takes nothing new and leaves",
     Happening.STALLED: "a worker's process does not tick",
     Happening.TICKING: "a stalled worker's process ticks again",
     Happening.ENDED: "a worker ended, or was declared lost",

@@ -33,7 +33,8 @@ class NewWorker:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker's row as a reader sees it. `late_endings` counts refused endings, from rows."""
+    """A worker's row as a reader sees it: `draining_at` says since when it claims nothing, `leaving_at` since
+    when it is also to leave. `late_endings` counts refused endings, from rows."""
 
     id: UUID
     kind: str
@@ -47,6 +48,7 @@ class Worker:
     ended_at: datetime | None
     reason: str | None
     draining_at: datetime | None
+    leaving_at: datetime | None
     stalled_at: datetime | None
     queues: tuple[str, ...]
     version: str

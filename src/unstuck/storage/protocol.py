@@ -48,12 +48,14 @@ class Look:
     `ready` maps a queue to the lowest line that is ready and due in it (paused queues are left out).
     `next_alarm_us` is the time to the next alarm of a scheduled job, negative when it has passed, None
     where there is none. `cancel` are (job, fence) of the worker's own attempts that are asked to stop.
-    `is_alive` is False once the worker's row has ended or is missing.
+    `is_alive` is False once the worker's row has ended or is missing; `is_draining` says that it is to claim
+    nothing, `is_leaving` that it is to leave.
     """
 
     now_us: int
     is_alive: bool
     is_draining: bool
+    is_leaving: bool
     ready: Mapping[str, int]
     next_alarm_us: int | None
     cancel: Sequence[tuple[UUID, int]] = ()
@@ -294,8 +296,12 @@ class Store(Protocol):
         """
         ...
 
-    def drain(self, worker_id: UUID) -> Plan[bool]:
-        """Mark the worker as draining: no claim that begins after this commit gives it anything."""
+    def drain(self, worker_id: UUID, leave: bool = False) -> Plan[bool]:
+        """Mark the worker as draining: no claim that begins after this commit gives it anything.
+
+        With `leave` it is also marked as leaving, which it reads with its next look. The first moment of
+        each is kept. Answers whether the worker lives.
+        """
         ...
 
     def mark_stalled(self, worker_id: UUID, is_stalled: bool) -> Plan[bool]:

@@ -92,6 +92,10 @@ SCENARIOS = (
         lambda acting, it: acting.store.drain(it[0]), first=True, again=True,
     ),
     Scenario(
+        "drain and leave", ("drain",), running,
+        lambda acting, it: acting.store.drain(it[0], leave=True), first=True, again=True,
+    ),
+    Scenario(
         "mark a worker as stalled", ("mark_stalled",), running,
         lambda acting, it: acting.store.mark_stalled(it[0], True), first=True, again=True,
     ),

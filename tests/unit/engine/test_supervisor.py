@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.unit.making import NOW, worker
 from unstuck.engine.children import Child
 from unstuck.engine.env import Env
 from unstuck.engine.page import Page, Phase
@@ -18,6 +19,7 @@ from unstuck.rules.settings import Settings
 from unstuck.rules.steadying import Steadiness
 from unstuck.storage.memory.keeper import MemoryKeeper
 from unstuck.storage.memory.store import MemoryStore
+from unstuck.storage.protocol import Survey
 
 LEASE = 30.0
 
@@ -96,6 +98,35 @@ def test_a_child_that_cannot_be_started_is_tried_again() -> None:
 
     asyncio.run(story())
     assert len(tries) == 3
+
+
+def test_a_quiet_supervisor_tells_its_children_and_starts_nobody() -> None:
+    started: list[int] = []
+    told: list[Any] = []
+
+    def spawn(ordinal: int, *rest: Any) -> Child:
+        started.append(ordinal)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    async def story() -> None:
+        watch = Watch()
+        boss = watch.boss
+        boss._spawner = spawn
+        own = worker(id=boss.id, draining_at=NOW)
+        seen = cast(Survey, SimpleNamespace(workers=[own]))
+        boss._saw(seen)
+        (errand,) = list(boss._errands)
+        await errand
+        told.append(watch.child.is_quiet)
+        boss._saw(seen)
+        told.append(list(boss._errands))
+        boss._children.clear()
+        await watch.pass_time(3, boss_heard=True, child_heard=False)
+        told.append(boss._stop_level)
+
+    asyncio.run(story())
+    assert told == [True, [], 0]
+    assert not started
 
 
 def test_a_second_signal_kills_at_once_without_asking_the_store() -> None:

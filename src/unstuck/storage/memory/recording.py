@@ -30,7 +30,7 @@ JOB = (
 POLICY = ("tries", "crash_limit", "loss_limit")
 WORKER = (
     "kind", "supervisor_id", "host", "pid", "lease_us", "started_at", "ended_at", "reason", "draining_at",
-    "stalled_at",
+    "leaving_at", "stalled_at",
 )  # fmt: skip
 
 
@@ -159,6 +159,8 @@ def _job_happening(before: Job, after: Job) -> Happening:
 def _worker_happening(before: Worker, after: Worker) -> Happening:
     if before.ended_at != after.ended_at:
         return Happening.ENDED if before.ended_at is None else Happening.CHANGED
+    if before.leaving_at is None and after.leaving_at is not None:
+        return Happening.LEAVING
     if before.draining_at is None and after.draining_at is not None:
         return Happening.DRAINING
     if (before.stalled_at is None) != (after.stalled_at is None):

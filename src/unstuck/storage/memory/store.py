@@ -111,8 +111,8 @@ class MemoryStore:
     def end_lapsed(self, seen_us: int | None = None) -> Plan[list[Worker]]:
         return _write("end_lapsed", lambda tables: workers.end_lapsed(tables, seen_us))
 
-    def drain(self, worker_id: UUID) -> Plan[bool]:
-        return _write("drain", lambda tables: workers.drain(tables, worker_id))
+    def drain(self, worker_id: UUID, leave: bool = False) -> Plan[bool]:
+        return _write("drain", lambda tables: workers.drain(tables, worker_id, leave))
 
     def mark_stalled(self, worker_id: UUID, is_stalled: bool) -> Plan[bool]:
         return _write("mark_stalled", lambda tables: workers.mark_stalled(tables, worker_id, is_stalled))

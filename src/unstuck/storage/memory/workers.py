@@ -37,6 +37,7 @@ def register(tables: MemoryTables, new: NewWorker) -> int:
             ended_at=None,
             reason=None,
             draining_at=None,
+            leaving_at=None,
             stalled_at=None,
             queues=tuple(new.queues),
             version=new.version,
@@ -89,12 +90,14 @@ def end_lapsed(tables: MemoryTables, seen_us: int | None) -> list[Worker]:
     return ended
 
 
-def drain(tables: MemoryTables, worker_id: UUID) -> bool:
-    """Mark a living worker as draining; the first moment is kept."""
+def drain(tables: MemoryTables, worker_id: UUID, leave: bool) -> bool:
+    """Mark a living worker as draining, with `leave` as leaving too; the first moments are kept."""
     worker = tables.workers.get(worker_id)
     if worker is None or worker.ended_at is not None:
         return False
-    tables.workers[worker_id] = replace(worker, draining_at=worker.draining_at or moment(tables.clock()))
+    now = moment(tables.clock())
+    leaving_at = worker.leaving_at or (now if leave else None)
+    tables.workers[worker_id] = replace(worker, draining_at=worker.draining_at or now, leaving_at=leaving_at)
     return True
 
 
@@ -174,6 +177,7 @@ def look(tables: MemoryTables, worker_id: UUID, queues: Sequence[str], tasks: Se
         now_us=now_us,
         is_alive=worker is not None and worker.ended_at is None,
         is_draining=worker is not None and worker.draining_at is not None,
+        is_leaving=worker is not None and worker.leaving_at is not None,
         ready=ready,
         next_alarm_us=min(alarms, default=None),
         cancel=cancel,

@@ -20,7 +20,7 @@ failures, crashes, losses, snoozes, options
 -- A worker's row with what is counted from other rows, as rows.worker reads it.
 w.id, w.kind, w.supervisor_id, w.host, w.pid, w.lease_us, {micros w.lease_until},
 CASE WHEN w.ended_at IS NULL THEN {until w.lease_until} END,
-{micros w.started_at}, {micros w.ended_at}, w.reason, {micros w.draining_at}, {micros w.stalled_at},
+{micros w.started_at}, {micros w.ended_at}, w.reason, {micros w.draining_at}, {micros w.leaving_at}, {micros w.stalled_at},
 w.queues, w.version, w.report,
 (SELECT count(*) FROM {attempts} AS a WHERE a.worker_id = w.id AND a.late_at IS NOT NULL),
 (SELECT count(*) FROM {jobs} AS r WHERE r.worker_id = w.id)
@@ -202,6 +202,7 @@ SELECT 'now' AS kind, CAST(NULL AS text) AS name, {now_us} AS number
 UNION ALL
 SELECT 'worker', CAST(NULL AS text),
     CASE WHEN w.draining_at IS NULL THEN 0 ELSE 1 END + CASE WHEN w.ended_at IS NULL THEN 0 ELSE 2 END
+        + CASE WHEN w.leaving_at IS NULL THEN 0 ELSE 4 END
 FROM {workers} AS w WHERE w.id = :worker_id
 UNION ALL
 SELECT 'queue', c.value, (
@@ -298,8 +299,10 @@ WHERE w.ended_at IS NULL AND ({part lapsed} OR w.lease_until > {after w.lease_us
 RETURNING id, {micros ended_at}
 
 -- name: drain
--- From this commit on the worker claims nothing; the first moment is kept.
-UPDATE {workers} AS w SET draining_at = COALESCE(w.draining_at, {now})
+-- From this commit on the worker claims nothing; the first moments are kept.
+UPDATE {workers} AS w SET
+    draining_at = COALESCE(w.draining_at, {now}),
+    leaving_at = CASE WHEN {true :leave} THEN COALESCE(w.leaving_at, {now}) ELSE w.leaving_at END
 WHERE w.id = :worker_id AND w.ended_at IS NULL
 RETURNING id
 

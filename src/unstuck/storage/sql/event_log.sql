@@ -39,14 +39,15 @@ END
 
 -- part: worker_columns
 -- The columns of a worker that are facts: not its lease and its report, which every renewal writes.
-kind, supervisor_id, host, pid, lease_us, started_at, ended_at, reason, draining_at, stalled_at
+kind, supervisor_id, host, pid, lease_us, started_at, ended_at, reason, draining_at, leaving_at, stalled_at
 
 -- part: worker_facts
 -- The facts of a worker.
 {document}(
     'kind', NEW.kind, 'supervisor_id', NEW.supervisor_id, 'host', NEW.host, 'pid', NEW.pid,
     'lease_us', NEW.lease_us, 'started_at', {micros NEW.started_at}, 'ended_at', {micros NEW.ended_at},
-    'reason', NEW.reason, 'draining_at', {micros NEW.draining_at}, 'stalled_at', {micros NEW.stalled_at}
+    'reason', NEW.reason, 'draining_at', {micros NEW.draining_at}, 'leaving_at', {micros NEW.leaving_at},
+    'stalled_at', {micros NEW.stalled_at}
 )
 
 -- part: worker_happening
@@ -54,6 +55,7 @@ kind, supervisor_id, host, pid, lease_us, started_at, ended_at, reason, draining
 CASE
     WHEN OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL THEN 'ended'
     WHEN {differ NEW.ended_at OLD.ended_at} THEN 'changed'
+    WHEN OLD.leaving_at IS NULL AND NEW.leaving_at IS NOT NULL THEN 'leaving'
     WHEN OLD.draining_at IS NULL AND NEW.draining_at IS NOT NULL THEN 'draining'
     WHEN OLD.stalled_at IS NULL AND NEW.stalled_at IS NOT NULL THEN 'stalled'
     WHEN OLD.stalled_at IS NOT NULL AND NEW.stalled_at IS NULL THEN 'ticking'

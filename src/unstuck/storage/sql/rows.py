@@ -259,12 +259,13 @@ def worker(row: Row) -> Worker:
         ended_at=moment(row[9]),
         reason=row[10],
         draining_at=moment(row[11]),
-        stalled_at=moment(row[12]),
-        queues=msgspec.json.decode(row[13], type=tuple[str, ...]),
-        version=row[14],
-        report=_document(row[15]),
-        late_endings=row[16],
-        running=row[17],
+        leaving_at=moment(row[12]),
+        stalled_at=moment(row[13]),
+        queues=msgspec.json.decode(row[14], type=tuple[str, ...]),
+        version=row[15],
+        report=_document(row[16]),
+        late_endings=row[17],
+        running=row[18],
     )
 
 

@@ -69,6 +69,7 @@ def look(worker_id: UUID, queues: Sequence[str], tasks: Sequence[str]) -> Reques
         now_us=now_us,
         is_alive=not flags & 2,
         is_draining=bool(flags & 1),
+        is_leaving=bool(flags & 4),
         ready=ready,
         next_alarm_us=alarm,
         cancel=cancel,
@@ -174,9 +175,9 @@ def _by_id(ids: Sequence[UUID]) -> Requests[list[Worker]]:
 
 
 @planned(Mode.WRITE)
-def drain(worker_id: UUID) -> Requests[bool]:
-    """Mark a living worker as draining."""
-    marked: Rows = yield Statement(DRAIN, {"worker_id": worker_id})
+def drain(worker_id: UUID, leave: bool = False) -> Requests[bool]:
+    """Mark a living worker as draining; with `leave`, as leaving too."""
+    marked: Rows = yield Statement(DRAIN, {"worker_id": worker_id, "leave": leave})
     return bool(marked)
 
 

@@ -93,6 +93,7 @@ CREATE TABLE {workers} (
     ended_at timestamptz,
     reason text COLLATE "C",
     draining_at timestamptz,
+    leaving_at timestamptz,
     stalled_at timestamptz,
     queues text NOT NULL DEFAULT '[]',
     version text NOT NULL DEFAULT '',

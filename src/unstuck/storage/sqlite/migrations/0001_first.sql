@@ -85,6 +85,7 @@ CREATE TABLE {workers} (
     ended_at INTEGER,
     reason TEXT,
     draining_at INTEGER,
+    leaving_at INTEGER,
     stalled_at INTEGER,
     queues TEXT NOT NULL DEFAULT '[]',
     version TEXT NOT NULL DEFAULT '',
