@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from unstuck import App, BadTransaction, IdConflict, Spec, StoreConflict, Task
+from unstuck import App, BadTransaction, IdConflict, Spec, StoreConflict, StoreUnavailable, Task
 
 
 @pytest.fixture
@@ -191,3 +191,12 @@ def test_sqlalchemy_connection(
         assert "it belongs to another database" in said(task, session)
     elsewhere.dispose()
     assert count(app) == 1
+
+
+def test_a_session_whose_connection_fails_is_not_the_callers_mistake(
+    task: Task[[int], int, int], tmp_path: Path
+) -> None:
+    nowhere = sa.create_engine(f"sqlite:///{tmp_path}/no/such/folder/jobs.db")
+    with Session(nowhere) as session, pytest.raises(StoreUnavailable, match="unable to open database file"):
+        task.using(tx=session).enqueue(1)
+    nowhere.dispose()

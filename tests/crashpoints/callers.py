@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 import psycopg
 
-from tests.crashpoints.striking import SQLSTATES, Fault, Fuse, Wire, break_socket, spoil, strike_sqlite
+from tests.crashpoints.striking import RAISE, SQLSTATES, Fault, Fuse, Wire, break_socket, spoil, strike_sqlite
 
 
 class CallersSqlite(sqlite3.Connection):
@@ -21,6 +22,12 @@ class CallersSqlite(sqlite3.Connection):
 
     def cursor(self, factory: Any = None) -> Any:
         return super().cursor(CallersCursor)
+
+    def commit(self) -> None:
+        if self.fuse is None or not self.in_transaction:
+            super().commit()
+        else:
+            strike_sqlite(self.fuse, "COMMIT", self, super().commit)
 
 
 class CallersCursor(sqlite3.Cursor):
@@ -106,3 +113,38 @@ class CallersAsyncPostgres(psycopg.AsyncConnection[Any]):
             return answer
         finally:
             self.fuse = fuse
+
+
+class CallersAsyncpg(asyncpg.Connection):  # type: ignore[misc]
+    """An asyncpg connection of the caller's own; BEGIN, every statement and COMMIT lead over the fuse."""
+
+    fuse: Fuse | None = None
+    terminate_backend: Callable[[int], None]
+
+    async def fetch(self, query: str, *args: Any, **rest: Any) -> Any:
+        return await self._struck(query, lambda: super(CallersAsyncpg, self).fetch(query, *args, **rest))
+
+    async def execute(self, query: str, *args: Any, **rest: Any) -> Any:
+        return await self._struck(query, lambda: super(CallersAsyncpg, self).execute(query, *args, **rest))
+
+    async def _struck(self, text: str, act: Callable[[], Any]) -> Any:
+        fuse, backend = self.fuse, self.get_server_pid()
+        if fuse is None:
+            return await act()
+        fault = fuse.next(text)
+        if fault in SQLSTATES:
+            try:
+                return await super().execute(RAISE.format(SQLSTATES[fault]))
+            finally:
+                if text.startswith("COMMIT"):
+                    await super().execute("ROLLBACK")  # a COMMIT that fails ends its transaction
+        if fault is Fault.LOST:
+            self.terminate_backend(backend)
+        answer = await act()
+        fuse.done()
+        if fault is Fault.UNANSWERED:
+            self.terminate_backend(backend)
+            return await act()  # the driver itself says what it says of a connection that has gone
+        if fault is not None and fault.is_deadly:
+            await fuse.adie()
+        return answer

@@ -9,9 +9,10 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import asyncpg
 import psycopg
 
-from tests.crashpoints.callers import CallersAsyncPostgres, CallersPostgres, CallersWire
+from tests.crashpoints.callers import CallersAsyncpg, CallersAsyncPostgres, CallersPostgres, CallersWire
 from tests.crashpoints.stages import (
     BARE_META,
     BEGAN_US,
@@ -125,6 +126,15 @@ class PostgresStage(Stage):
         connection = await CallersAsyncPostgres.connect(self.url)
         connection.fuse, connection.terminate = fuse, self.terminate
         backend = connection.info.backend_pid
+        if fuse is not None:
+            fuse.wires.append(CallersWire(lambda: self.terminate(backend)))
+        return connection
+
+    async def asyncpg_caller(self, fuse: Fuse | None) -> CallersAsyncpg:
+        """One of asyncpg's."""
+        connection = await asyncpg.connect(self.url, connection_class=CallersAsyncpg)
+        connection.fuse, connection.terminate_backend = fuse, self.terminate
+        backend = connection.get_server_pid()
         if fuse is not None:
             fuse.wires.append(CallersWire(lambda: self.terminate(backend)))
         return connection

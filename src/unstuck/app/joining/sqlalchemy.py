@@ -128,9 +128,11 @@ def _bind_of(session: Session) -> Any:
 
 
 def _connection_of(session: Session) -> Connection:
-    _bind_of(session)
+    bind = _bind_of(session)
     try:
         return session.connection()
+    except exc.DBAPIError as error:  # it begins with its first use, which may be ours
+        raise _translated(bind, error) from error
     except exc.SQLAlchemyError as error:
         raise BadTransaction(
             f"tx= is a SQLAlchemy session that cannot be used now: {_first_line(error)}"
@@ -169,9 +171,9 @@ def _send(connection: Connection, spelled: Spelled, style: Style) -> Rows:
         ) from error
 
 
-def _translated(connection: Connection, error: exc.DBAPIError) -> UnstuckError:
+def _translated(bind: Any, error: exc.DBAPIError) -> UnstuckError:
     cause: Any = error.orig
-    return from_sqlite(cause) if connection.dialect.name == "sqlite" else from_postgres(cause)
+    return from_sqlite(cause) if bind.dialect.name == "sqlite" else from_postgres(cause)
 
 
 _waiting: WeakKeyDictionary[Session, list[Callable[[], None]]] = WeakKeyDictionary()
