@@ -104,6 +104,11 @@ class Client:
             await asyncio.sleep(max(0.001, 0.02 - (time.perf_counter() - began - passed)))
         return _account(n - first, began, cpu)
 
+    async def ask(self, what: str, **details: Any) -> dict[str, Any]:
+        """Something that only this peer can do: its method of that name."""
+        answer: dict[str, Any] = await getattr(self._peer, what)(**details)
+        return answer
+
     async def unfinished(self) -> dict[str, Any]:
         """How many jobs have not ended."""
         return {"jobs": await self._peer.unfinished()}

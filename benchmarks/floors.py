@@ -63,6 +63,11 @@ FLOORS = (
         for measure in (f"latency idle {point} ms",)
     ),
     *(
+        Floor(f"latency at the load of {peer} p95", (OURS, measure), (peer, measure), 1.0, at_most=True)
+        for peer in ("pgqueuer", "procrastinate", "dramatiq", "celery", "huey")
+        for measure in (f"latency at {peer}'s half load p95 ms",)
+    ),
+    *(
         Floor(
             f"cpu per job {mode}, PgQueuer",
             (OURS, f"drain {mode}: cpu ms all"),

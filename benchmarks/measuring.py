@@ -36,8 +36,8 @@ class Run:
     idle_seconds: float = 10.0
     drained: dict[tuple[str, str, int], float] = field(default_factory=dict[tuple[str, str, int], float])
     """The last drain rate of a contender, which says how many jobs the next one takes."""
-    loaded: dict[str, float] = field(default_factory=dict[str, float])
-    """At which rate a peer's latency under load was taken."""
+    loads: dict[str, float] = field(default_factory=dict[str, float])
+    """At which rate each contender's latency under load is taken."""
 
     def rate(self, contender: Contender, mode: str, processes: int = 1) -> float:
         """About how many jobs per second it will end."""
@@ -85,7 +85,7 @@ def drain_one(run: Run, contender: Contender, mode: str, processes: int) -> Line
         client(do="fill", first=0, jobs=jobs)
         stage.place.freshen()
         with stage.working(processes) as workers:
-            used = _drained(stage, client, workers, jobs)
+            used = drained(stage, client, workers, jobs)
             size = memory(workers.pids)
     run.drained[contender.label, mode, processes] = used.rate
     return {
@@ -107,7 +107,7 @@ class Drained:
     server_cpu: float
 
 
-def _drained(stage: Stage, client: Agent, workers: Workers, jobs: int) -> Drained:
+def drained(stage: Stage, client: Agent, workers: Workers, jobs: int) -> Drained:
     stamps, server = stage.stamps, stage.place.server_pid
     workers.wait(lambda: stamps.anyone(jobs), 60, "the first start", every=0.001)
     worker_before, server_before = cpu_seconds(workers.pids), cpu_seconds(server)
@@ -120,13 +120,22 @@ def _drained(stage: Stage, client: Agent, workers: Workers, jobs: int) -> Draine
 
 
 def latency(run: Run, contender: Contender) -> Line:
-    """Enqueue to start, idle and at half of the drain rate of one process."""
+    """Enqueue to start, nothing else going on."""
+    found = idle_latency(run, contender, contender.peer.modes[0])
+    return {f"latency idle {point} ms": value for point, value in found.items()}
+
+
+def load(run: Run, contender: Contender) -> Line:
+    """Enqueue to start at half of the contender's own drain rate; ours also at the rates of all others."""
     mode = contender.peer.modes[0]
-    rate = run.rate(contender, mode) / 2
-    run.loaded[contender.label] = rate
-    idle = {f"latency idle {name} ms": value for name, value in idle_latency(run, contender, mode).items()}
-    loaded = loaded_latency(run, contender, mode, rate)
-    return idle | {f"latency half load {name} ms": value for name, value in loaded.items()}
+    if contender.label not in run.loads:
+        run.loads[contender.label] = run.rate(contender, mode) / 2
+    line = Line()
+    for label, rate in run.loads.items():
+        if label == contender.label or contender.is_ours:
+            found = loaded_latency(run, contender, mode, rate)
+            line |= {f"latency at {label}'s half load {name}": value for name, value in found.items()}
+    return line
 
 
 def idle_latency(run: Run, contender: Contender, mode: str) -> Line:
@@ -151,9 +160,10 @@ def loaded_latency(run: Run, contender: Contender, mode: str, rate: float) -> Li
             workers.wait(lambda: stage.stamps.started(WARM), 60, "the first jobs")
             crowd.send(do="load", first=first_of_load, rate=rate, seconds=seconds)
             time.sleep(0.5)
-            line = spread_of(_probed(run, stage, client, workers, first=WARM))
+            found = spread_of(_probed(run, stage, client, workers, first=WARM))
             said = crowd.answer()
-    return line | {"load: jobs/s": said["jobs"] / said["seconds"]}
+    line = {f"{point} ms": value for point, value in found.items()}
+    return line | {"(jobs/s)": said["jobs"] / said["seconds"]}
 
 
 def _probed(run: Run, stage: Stage, client: Agent, workers: Workers, first: int) -> list[float]:
@@ -175,7 +185,7 @@ def endurance(run: Run, contender: Contender) -> Line:
         with stage.working(1) as workers:
             workers.wait(lambda: stage.stamps.started(jobs // 10), DRAIN_SECONDS, "a tenth", every=0.01)
             early = memory(workers.pids).largest
-            _drained(stage, client, workers, jobs)
+            drained(stage, client, workers, jobs)
             late = memory(workers.pids).largest
     return {"memory after a tenth MB": early, f"memory after {jobs:,} jobs MB": late}
 
@@ -207,6 +217,7 @@ MEASURES: dict[str, Callable[[Run, Contender], Line]] = {
     "enqueue": enqueue,
     "drain": drain,
     "latency": latency,
+    "load": load,
     "memory": endurance,
     "idle": idle,
 }

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import floors
+from benchmarks import charts, floors
 from benchmarks.environments import NotHere
 from benchmarks.ground import POSTGRES, Ground
 from benchmarks.running import Contender, Failed, versions_of
@@ -46,17 +46,23 @@ def conditions(ground: Ground, contenders: Sequence[Contender]) -> dict[str, Any
     }
 
 
-def show(console: Console, book: Book, contenders: Sequence[Contender], said: dict[str, Any]) -> None:
-    """Print everything for people."""
+def finish(console: Console, book: Book, said: dict[str, Any], folder: Path | None) -> None:
+    """Print everything for people, and write results.json and the charts where a folder is given."""
+    show(console, book, said)
+    if folder is not None:
+        save(folder, book, said)
+        drawn = charts.draw(folder, book)
+        console.print(f"written to {folder}: results.json {' '.join(drawn)}", highlight=False, soft_wrap=True)
+
+
+def show(console: Console, book: Book, said: dict[str, Any]) -> None:
+    """The conditions, the medians, the ratios."""
     machine = ", ".join(f"{value} {name}" for name, value in said["machine"].items())
-    console.print(
-        f"\n{said['when']} · {machine} · Python {said['python']} · servers {said['servers']}", highlight=False
-    )
-    for contender in contenders:
-        console.print(
-            f"  [bold]{contender.label}[/]: {contender.peer.settings}; {_words(said['versions'][contender.label])}",
-            highlight=False,
-        )
+    head = f"\n{said['when']} · {machine} · Python {said['python']} · servers {said['servers']}"
+    console.print(head, highlight=False, soft_wrap=True)
+    for label, settings in said["settings"].items():
+        line = f"  [bold]{label}[/]: {settings}; {_words(said['versions'][label])}"
+        console.print(line, highlight=False, soft_wrap=True)
     table = Table(title="medians")
     table.add_column("measure")
     for label in book.contenders:
@@ -75,11 +81,11 @@ def show(console: Console, book: Book, contenders: Sequence[Contender], said: di
             )
         console.print(table)
     for what, why in book.failures.items():
-        console.print(f"not measured: {what}: {why}", highlight=False, style="yellow")
+        console.print(f"not measured: {what}: {why}", highlight=False, markup=False, style="yellow")
 
 
-def save(folder: Path, book: Book, contenders: Sequence[Contender], said: dict[str, Any]) -> None:
-    """Write results.json; charts go beside it."""
+def save(folder: Path, book: Book, said: dict[str, Any]) -> None:
+    """Write results.json."""
     folder.mkdir(parents=True, exist_ok=True)
     ratios = [
         {"what": row.what, "ratio": row.ratio, "floor": row.bound, "met": row.is_met}

@@ -46,6 +46,11 @@ class Contender:
         name, _, tree = text.partition(":")
         return cls(text, find(name), Path(tree).resolve() if tree else ROOT)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is the project itself."""
+        return self.peer.name.startswith("unstuck")
+
     def environment(self, place: Place, mode: str, stamps: Stamps | None) -> dict[str, str]:
         """What its processes find in their environment."""
         mine = {

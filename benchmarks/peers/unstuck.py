@@ -52,7 +52,7 @@ class Unstuck(Peer):
     settings = (
         "unstuck worker --concurrency 100 --threads 10, everything else as it comes; client as it comes"
     )
-    modes = ("async", "sync")
+    modes: ClassVar[tuple[str, ...]] = ("async", "sync")
     expected = 8000
     can_enqueue_concurrently = True
     can_enqueue_many = True

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.charts import draw
+from benchmarks.filling import KINDS, statement
 from benchmarks.floors import Floor, judged
+from benchmarks.growth import rate_of, tenths, waits_of
 from benchmarks.peers import all_peers, find
 from benchmarks.processes import Processors, parse_rollup, parse_stat
 from benchmarks.stamps import Stamps, stamp
 from benchmarks.statistics import Book, percentile, spread_of
+from benchmarks.workloads import long_at_once
 
 
 def test_a_percentile_is_a_sample_that_enough_do_not_exceed() -> None:
@@ -82,3 +86,42 @@ def test_every_peer_says_how_it_is_set_up() -> None:
         assert peer.store in ("postgres", "redis", "sqlite") and peer.modes
     with pytest.raises(KeyError, match="there are"):
         find("nobody")
+
+
+def test_a_long_drain_is_told_in_tenths_whatever_the_order_of_its_jobs() -> None:
+    slow = [n * 2_000_000_000 for n in range(50)]
+    quick = [slow[-1] + (n + 1) * 1_000_000_000 for n in range(50)]
+    rates = tenths([*quick, *slow])
+    assert rates[0] == pytest.approx(0.5) and rates[-2] == pytest.approx(1.0)
+    assert rate_of([0, 500_000_000, 2_000_000_000]) == pytest.approx(1.5)
+
+
+def test_a_steady_stream_is_judged_by_kind_and_delays_are_taken_off() -> None:
+    called = [0] * 400
+    started = [1_000_000 * (1003 if n % 20 in (0, 1, 2) else 7 if n % 20 == 3 else 2) for n in range(400)]
+    started[-1] = 20_000_000
+    line = waits_of(called, started)
+    assert line["plain p99 ms, first tenth"] == 2.0 and line["plain p99 ms, last tenth"] == 20.0
+    assert line["plain p99, last tenth / first"] == 10.0
+    assert (line["delayed p99 ms"], line["again worst ms"], line["urgent worst ms"]) == (3.0, 3.0, 7.0)
+
+
+def test_how_many_long_handlers_ran_at_once_follows_from_their_starts() -> None:
+    second = 1_000_000_000
+    assert long_at_once([n // 100 * second for n in range(2000)]) == 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_every_kind_have_ids_of_their_own(kind: str) -> None:
+    text = statement(kind, 1, 10, 0)
+    assert f"-7000-8{KINDS.index(kind)}00-" in text and "{" not in text.replace("'{\"n\":'", "")
+
+
+def test_charts_are_pictures_and_nothing_else(tmp_path: Path) -> None:
+    book = Book()
+    line = {"drain async 1p/s": 5.0, "alone: drain/s": 4.0, "1,000 waiting: drain/s": 3.0}
+    book.add("ours", line | {f"burst: tenth {n}/s": float(n) for n in range(1, 11)}, 1, 0.0)
+    assert draw(tmp_path, book) == ["drain.svg", "growth.svg", "long-drains.svg"]
+    for path in tmp_path.iterdir():
+        text = path.read_text()
+        assert text.rstrip().endswith("</svg>") and "<script" not in text
