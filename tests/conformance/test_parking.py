@@ -147,3 +147,10 @@ def test_the_survey_of_an_empty_store_is_empty(trial: Trial) -> None:
     survey = trial.survey()
     assert (list(survey.heads), list(survey.workers), list(survey.notices)) == ([], [], [])
     assert survey.known_tasks == frozenset()
+
+
+def test_who_registers_reads_no_further_than_such_alarms_lie(trial: Trial) -> None:
+    near, far = trial.add(), trial.add()
+    trial.park([(trial.row(near), Reason.NO_HANDLER, HOUR), (trial.row(far), Reason.NO_HANDLER, 3 * HOUR)])
+    trial.register(new_worker())
+    assert (trial.row(near).state, trial.row(far).state) == (State.READY, State.WAITING)

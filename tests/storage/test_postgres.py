@@ -13,27 +13,20 @@ import psycopg
 import pytest
 
 from tests.servers.postgres import PostgresServer
-from tests.unit.making import job as as_read
 from unstuck.model.errors import (
     BadSetting,
     OutcomeUnknown,
     SchemaMismatch,
-    StoreConflict,
     StoreUnavailable,
 )
 from unstuck.model.ids import uuid7
 from unstuck.model.job import NewJob
-from unstuck.model.states import Reason
-from unstuck.model.worker import NewWorker
-from unstuck.rules import judging
 from unstuck.storage.migrating import read_rungs
 from unstuck.storage.opening import open_keeper
-from unstuck.storage.plan import Mode, Plan, Requests, Script, Statement
+from unstuck.storage.plan import Mode, Plan, Requests, Script
 from unstuck.storage.postgres.connection import Address
 from unstuck.storage.postgres.keeper import PostgresKeeper
 from unstuck.storage.protocol import Filter
-from unstuck.storage.sql import rows
-from unstuck.storage.sql.library import Style
 
 
 @pytest.fixture
@@ -348,150 +341,3 @@ def test_a_fork_goes_on_with_connections_of_its_own(keeper: PostgresKeeper) -> N
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     add(keeper)
     assert count(keeper) == 3
-
-
-# Locks and transactions
-
-
-@pytest.mark.timing
-def test_a_client_that_stops_inside_a_transaction_does_not_block_the_rest_for_ever(
-    keeper: PostgresKeeper,
-) -> None:
-    job = a_job()
-    keeper.run(keeper.store.insert([job]))
-    stopped = keeper.open()
-    stopped.begin(Mode.TRANSACTION)
-    stopped.execute(Statement("judged", {"ids": [job.id]}))
-    began = time.monotonic()
-    with psycopg.connect(keeper.address.conninfo, autocommit=True) as other:
-        other.execute("UPDATE unstuck_jobs SET priority = 5 WHERE id = %s", (job.id,))
-    assert time.monotonic() - began < 15
-    with pytest.raises(StoreUnavailable):
-        stopped.execute(Statement("clock"))
-    assert stopped.is_spent
-    stopped.close()
-
-
-@pytest.mark.timing
-def test_a_lock_that_is_held_is_a_conflict_and_not_a_wait_for_ever(keeper: PostgresKeeper) -> None:
-    job = a_job()
-    keeper.run(keeper.store.insert([job]))
-    with psycopg.connect(keeper.address.conninfo) as holder:
-        holder.execute("SELECT 1 FROM unstuck_jobs WHERE id = %s FOR UPDATE", (job.id,))
-        waiting = keeper.open()
-        waiting.begin(Mode.TRANSACTION)
-        began = time.monotonic()
-        with pytest.raises(StoreConflict):
-            waiting.execute(Statement("judged", {"ids": [job.id]}))
-        assert time.monotonic() - began < 10
-        waiting.rollback(Mode.TRANSACTION)
-        assert not waiting.is_spent
-        waiting.close()
-
-
-def test_claims_and_sweeps_step_over_rows_that_somebody_holds(keeper: PostgresKeeper) -> None:
-    worker = uuid7()
-    keeper.run(keeper.store.register(NewWorker(worker, "child", None, "h", 1, 60_000_000, ("q",), ("t",))))
-    jobs = [a_job() for _ in range(3)]
-    keeper.run(keeper.store.insert(jobs))
-    with psycopg.connect(keeper.address.conninfo) as holder:
-        holder.execute("SELECT 1 FROM unstuck_jobs WHERE id = %s FOR UPDATE", (jobs[0].id,))
-        claimed = keeper.run(keeper.store.claim(worker, "q", ["t"], 10))
-    assert {job.id for job in claimed} == {jobs[1].id, jobs[2].id}
-
-
-# Hints
-
-
-def test_hints_are_heard_proved_and_gathered(keeper: PostgresKeeper) -> None:
-    async def story() -> None:
-        ear = keeper.ear()
-        assert ear is not None
-        heard: list[frozenset[str]] = []
-
-        async def listen() -> None:
-            async for queues in ear:
-                heard.append(queues)
-
-        listening = asyncio.ensure_future(listen())
-        await until(lambda: bool(heard))
-        assert ear.is_proved
-        assert heard == [frozenset()], "once it hears, anything may have been said before"
-        for _ in range(200):
-            keeper.hint(["a"])
-        keeper.hint(["b c's"])
-        await until(lambda: any("b c's" in queues for queues in heard))
-        await asyncio.sleep(0.2)
-        assert {"a", "b c's"} == frozenset().union(*heard)
-        assert len([queues for queues in heard if "a" in queues]) <= 3
-        await ear.aclose()
-        await asyncio.wait_for(listening, 5)
-
-    asyncio.run(story())
-
-
-def test_behind_a_pooler_everything_works_but_the_ear(pgbouncer_url: str, postgres_url: str) -> None:
-    PostgresKeeper(postgres_url).migrator.apply()
-    keeper = PostgresKeeper(pgbouncer_url)
-    worker = uuid7()
-    keeper.run(keeper.store.register(NewWorker(worker, "child", None, "h", 1, 60_000_000, ("q",), ("t",))))
-    keeper.run(keeper.store.insert([a_job() for _ in range(20)]))
-
-    async def story() -> None:
-        ear = keeper.ear()
-        assert ear is not None
-        lanes = [keeper.lane(str(number)) for number in range(4)]
-
-        async def drain(number: int) -> int:
-            ended = 0
-            while claimed := await lanes[number].run(keeper.store.claim(worker, "q", ["t"], 2), 10):
-                verdicts = [judging.succeeded(job, uuid7(), worker, None) for job in claimed]
-                ended += len(await lanes[number].run(keeper.store.settle(verdicts), 10))
-            return ended
-
-        assert sum(await asyncio.gather(*map(drain, range(4)))) == 20
-        keeper.hint(["q"])
-        await asyncio.sleep(4)
-        assert not ear.is_proved
-        await ear.aclose()
-        for lane in lanes:
-            await lane.aclose()
-
-    asyncio.run(story())
-    keeper.close()
-
-
-# Plans of the server
-
-
-@pytest.mark.parametrize("analyzed", [False, True])
-def test_hot_statements_walk_the_index_that_is_meant(keeper: PostgresKeeper, analyzed: bool) -> None:
-    fill = """
-        INSERT INTO unstuck_jobs (id, queue, task, state, priority, line, created_at, args, finished_at)
-        SELECT gen_random_uuid(), 'q', 't', CASE WHEN n % 3 = 0 THEN 'ready' ELSE 'succeeded' END, 0, n,
-            statement_timestamp(), '{}', statement_timestamp()
-        FROM generate_series(1, 30000) AS n
-    """
-    keeper.run(scripted(Mode.WRITE, fill))
-    if analyzed:
-        keeper.run(scripted(Mode.WRITE, "ANALYZE unstuck_jobs"))
-    worker = uuid7()
-    claim = {"worker_id": worker, "queue": "q", "tasks": ["t"], "limit": 500, "target": "running"}
-    verdict = judging.ended_by_request(as_read(), uuid7(), Reason.CANCELLED)
-    statements = {
-        "unstuck_jobs_claim": Statement("claim", {**claim, "line": rows.LINE_MIN, "after_id": rows.NIL}),
-        "unstuck_jobs_pkey": Statement("settle", rows=[rows.verdict(verdict)] * 500),
-    }
-    for index, statement in statements.items():
-        plan = _explained(keeper, statement)
-        assert f"using {index}" in plan, plan
-        assert "Seq Scan on unstuck_jobs" not in plan, plan
-        others = {"unstuck_jobs_claim", "unstuck_jobs_worker", "unstuck_jobs_wake", "unstuck_jobs_keep"}
-        assert not [other for other in others - {index} if other in plan], plan
-
-
-def _explained(keeper: PostgresKeeper, statement: Statement) -> str:
-    (spelled,) = keeper._dialect.spell(statement, Style.PYFORMAT)
-    with psycopg.connect(keeper.address.conninfo, autocommit=True, prepare_threshold=None) as connection:
-        plan = connection.execute(f"EXPLAIN {spelled.text}".encode(), spelled.values).fetchall()
-    return "\n".join(row[0] for row in plan)

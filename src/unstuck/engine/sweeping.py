@@ -22,13 +22,13 @@ from uuid import UUID
 from unstuck.engine.env import Env
 from unstuck.engine.saying import Saying
 from unstuck.model.errors import StoreUnavailable
-from unstuck.model.job import Job
+from unstuck.model.job import NO_HANDLER_LAST_US, Job
 from unstuck.model.notice import Finding, Kind
 from unstuck.model.states import Reason
 from unstuck.model.verdict import Verdict
 from unstuck.model.worker import LAPSED, Worker
 from unstuck.rules import judging, noticing, rescuing
-from unstuck.rules.retrying import NO_HANDLER_LAST_US, no_handler_delay_us
+from unstuck.rules.retrying import no_handler_delay_us
 from unstuck.rules.settings import Settings
 from unstuck.rules.steadying import Steadiness
 from unstuck.storage.plan import Lane, Plan

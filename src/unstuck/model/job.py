@@ -21,6 +21,9 @@ SECOND_US = 1_000_000
 PRIORITY_STEP_US = 600 * SECOND_US
 """Head start of one step of priority in a queue that says nothing else: ten minutes."""
 
+NO_HANDLER_LAST_US = 3600 * SECOND_US
+"""The longest alarm of a job that waits because no living worker knows its task: an hour."""
+
 STRICT_STEP_US = 10 * 365 * 86_400 * SECOND_US
 """Head start in a `strict` queue: ten years, so that a larger number always runs first."""
 

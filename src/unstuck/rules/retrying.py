@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unstuck.model.job import Policy
+from unstuck.model.job import NO_HANDLER_LAST_US, Policy
 
 CRASH_DELAY_US = 100_000
 LOSS_DELAY_US = 100_000
@@ -11,7 +11,6 @@ SUSPECT_DELAY_US = 1_000_000
 
 SNOOZES_IN_A_ROW = 1000
 NO_HANDLER_FIRST_US = 60 * 1_000_000
-NO_HANDLER_LAST_US = 3600 * 1_000_000
 
 
 def backoff_us(policy: Policy, failures: int, dice: float) -> int:

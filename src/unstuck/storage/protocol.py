@@ -270,7 +270,9 @@ class Store(Protocol):
         """Insert the worker with a full lease and its task names; answers the store's clock in µs.
 
         Jobs that wait with reason `no_handler` for one of its tasks become ready, also where the row is
-        there already: whoever repeats it may have lost an answer in the middle.
+        there already: whoever repeats it may have lost an answer in the middle. They are sought among
+        the earliest alarms, no further ahead than such alarms lie (an hour); what is not met there
+        becomes ready at its own alarm.
         """
         ...
 

@@ -51,8 +51,8 @@ MUTANTS = (
     Mutant(
         "the_expired_are_promoted",
         "storage/sql/common.sql",
-        "AND r.state = :source AND (r.expires_at IS NULL OR r.expires_at > {now})\n    ORDER BY r.wake_at",
-        "AND r.state = :source\n    ORDER BY r.wake_at",
+        "r.state = :source AND (r.expires_at IS NULL OR r.expires_at > {now}) THEN",
+        "r.state = :source THEN",
         "Promotion makes the expired ready instead of leaving them to their end.",
         "The expired do not start.",
         (f"{PROMOTE}::test_jobs_whose_expiry_has_passed_are_not_promoted -k sqlite",),
@@ -109,7 +109,7 @@ MUTANTS = (
         "    ORDER BY r.line, r.id\n    LIMIT :limit\n{/among}\nRETURNING {part claimed}",
         "A claim waits for the first row in line as long as somebody holds it.",
         "A stuck session does not stop the claims of all others.",
-        ("storage/test_postgres.py::test_claims_and_sweeps_step_over_rows_that_somebody_holds",),
+        ("storage/test_postgres_together.py::test_claims_and_sweeps_step_over_rows_that_somebody_holds",),
     ),
     Mutant(
         "look_back_never",

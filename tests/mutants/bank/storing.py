@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 POSTGRES = "storage/test_postgres.py"
+TOGETHER = "storage/test_postgres_together.py"
 SQLITE = "storage/test_sqlite.py"
 
 MUTANTS = (
@@ -103,7 +104,7 @@ MUTANTS = (
         "",
         "A client that is stopped between two statements blocks the rest for ever.",
         "A stuck session does not stop the others.",
-        (f"{POSTGRES}::test_a_client_that_stops_inside_a_transaction_does_not_block_the_rest_for_ever",),
+        (f"{TOGETHER}::test_a_client_that_stops_inside_a_transaction_does_not_block_the_rest_for_ever",),
     ),
     Mutant(
         "a_lock_is_waited_for",
@@ -112,7 +113,7 @@ MUTANTS = (
         "",
         "A statement waits for a row as long as somebody holds it.",
         "A stuck session does not stop the others.",
-        (f"{POSTGRES}::test_a_lock_that_is_held_is_a_conflict_and_not_a_wait_for_ever",),
+        (f"{TOGETHER}::test_a_lock_that_is_held_is_a_conflict_and_not_a_wait_for_ever",),
     ),
     Mutant(
         "the_lock_is_taken_with_the_first_write",

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from unstuck.model.job import ClaimedJob
+from unstuck.model.job import NO_HANDLER_LAST_US, ClaimedJob
 from unstuck.model.moments import micros, moment
 from unstuck.model.states import Event, Reason, State, target_of
 from unstuck.model.worker import LAPSED, NewWorker, Worker
@@ -44,7 +44,8 @@ def register(tables: MemoryTables, new: NewWorker) -> int:
         )
         tables.worker_tasks[new.id] = tuple(new.tasks)
     for job in tables.jobs.of(State.WAITING):
-        if job.reason is Reason.NO_HANDLER and job.task in new.tasks:
+        is_soon = job.wake_at is not None and job.wake_at <= moment(now_us + NO_HANDLER_LAST_US)
+        if is_soon and job.reason is Reason.NO_HANDLER and job.task in new.tasks:
             tables.change(job, state=target_of(job.state, Event.WAKE), reason=None, wake_at=job.expires_at)
     return now_us
 

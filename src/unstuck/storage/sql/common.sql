@@ -1,6 +1,8 @@
 -- Every statement of the promises, once. `storage/sql/library.py` says how blocks and braces are read.
 -- long: one text for all promises, so that what an engine says differently stands alone in its own file.
 -- Order of locks inside a transaction: worker, jobs in order of id, attempts, logs, notices.
+-- Where the first few are sought along an index of alarms, what else is asked of them stands inside a CASE: a planner
+-- that takes it for rare (and without statistics takes any equation for rare) fetches and sorts whatever is due.
 
 -- part: job
 -- The whole row of a job, as rows.job reads it.
@@ -236,7 +238,8 @@ FROM {jobs} AS r WHERE r.worker_id = :worker_id AND r.cancel_asked_at IS NOT NUL
 UPDATE {jobs} AS j SET state = :target, wake_at = j.expires_at
 WHERE j.id {among}
     SELECT r.id FROM {jobs} AS r
-    WHERE r.wake_at <= {now} AND r.state = :source AND (r.expires_at IS NULL OR r.expires_at > {now})
+    WHERE r.wake_at <= {now}
+        AND CASE WHEN r.state = :source AND (r.expires_at IS NULL OR r.expires_at > {now}) THEN true ELSE false END
     ORDER BY r.wake_at
     LIMIT :limit
     {skip_locked r}
@@ -246,7 +249,8 @@ RETURNING queue, line
 -- name: expired
 -- Jobs not started by their expiry, found by their alarm.
 SELECT {part job} FROM {jobs} AS j
-WHERE j.wake_at <= {now} AND j.expires_at <= {now} AND j.state {one of :sources text}
+WHERE j.wake_at <= {now}
+    AND CASE WHEN j.expires_at <= {now} AND j.state {one of :sources text} THEN true ELSE false END
 ORDER BY j.wake_at
 LIMIT :limit
 
@@ -271,9 +275,13 @@ WHERE true
 ON CONFLICT (worker_id, task) DO NOTHING
 
 -- name: waiting_for
--- Jobs that wait for a worker that knows one of these tasks.
-SELECT j.id, j.fence, j.state FROM {jobs} AS j
-WHERE j.wake_at IS NOT NULL AND j.state = :source AND j.reason = :reason AND j.task {one of :tasks text}
+-- Among the first alarms: jobs that wait for a worker that knows one of these tasks.
+SELECT j.id, j.fence, j.state
+FROM (
+    SELECT r.id, r.fence, r.state, r.reason, r.task FROM {jobs} AS r
+    WHERE r.wake_at <= {after :longest_us} ORDER BY r.wake_at LIMIT :front
+) AS j
+WHERE j.state = :source AND j.reason = :reason AND j.task {one of :tasks text}
 LIMIT :limit
 
 -- name: renew
@@ -327,10 +335,12 @@ SELECT {part worker} FROM {workers} AS w WHERE w.id {one of :ids uuid}
 SELECT {part claimed} FROM {jobs} AS j WHERE j.worker_id = :worker_id ORDER BY j.id
 
 -- name: orphans
--- Running jobs of ended workers: visits the ended ones, never the running jobs of the living.
+-- Running jobs of ended workers: visits the ended ones, never the running jobs of the living. Asked in order of
+-- the index: without statistics, a limit alone makes the whole table look cheaper than it.
 SELECT {part claimed}, j.worker_id FROM {jobs} AS j
 WHERE j.worker_id IS NOT NULL
     AND j.worker_id {among} SELECT w.id FROM {workers} AS w WHERE w.ended_at IS NOT NULL {/among}
+ORDER BY j.worker_id
 LIMIT :limit
 
 -- name: orphans_of_nobody
@@ -340,21 +350,27 @@ WHERE j.worker_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {workers} AS w WHERE
 LIMIT :limit
 
 -- name: signs
--- The store's now, and whether there is anything to rescue, to expire or to find a handler for.
+-- The store's now, and whether there is anything to rescue, to expire or to find a handler for. The first in the
+-- order of an index, not EXISTS, which takes any row for the first and may read the whole table to see that there is none.
 SELECT
     {now_us},
-    EXISTS (
+    (
         SELECT 1 FROM {jobs} AS j
         WHERE j.worker_id IS NOT NULL
             AND j.worker_id {among} SELECT w.id FROM {workers} AS w WHERE w.ended_at IS NOT NULL {/among}
-    ),
-    EXISTS (
+        ORDER BY j.worker_id LIMIT 1
+    ) IS NOT NULL,
+    (
         SELECT 1 FROM {jobs} AS j
-        WHERE j.wake_at <= {now} AND j.expires_at <= {now} AND j.state {one of :sources text}
-    ),
-    EXISTS (
-        SELECT 1 FROM {jobs} AS j WHERE j.wake_at <= {now} AND j.state = :unhandled AND j.reason = :reason
-    )
+        WHERE j.wake_at <= {now}
+            AND CASE WHEN j.expires_at <= {now} AND j.state {one of :sources text} THEN true ELSE false END
+        ORDER BY j.wake_at LIMIT 1
+    ) IS NOT NULL,
+    (
+        SELECT 1 FROM {jobs} AS j
+        WHERE j.wake_at <= {now} AND CASE WHEN j.state = :unhandled AND j.reason = :reason THEN true ELSE false END
+        ORDER BY j.wake_at LIMIT 1
+    ) IS NOT NULL
 
 -- name: ready_queues
 -- The queues that have ready jobs, hopping through the claim's index from name to name.
@@ -428,7 +444,7 @@ LIMIT :limit
 -- name: waiting_unhandled
 -- Jobs without a handler whose alarm has passed, and whether a living worker knows their task now.
 SELECT {part job}, j.task IN ({part living_tasks}) FROM {jobs} AS j
-WHERE j.wake_at <= {now} AND j.state = :source AND j.reason = :reason
+WHERE j.wake_at <= {now} AND CASE WHEN j.state = :source AND j.reason = :reason THEN true ELSE false END
 ORDER BY j.wake_at
 LIMIT :limit
 
@@ -696,18 +712,17 @@ WHERE x.broken <> 0
 SELECT a.job_id FROM {attempts} AS a WHERE a.job_id > :after ORDER BY a.job_id LIMIT 1 OFFSET :skip
 
 -- name: inspect_attempts
--- What attempts of a portion break, as bits.
+-- What attempts of a portion break, as bits; 2 where there is no job. Each job is looked up by its id: a join of two
+-- ranges reads every job between two attempts, and all jobs where statistics are older than the table.
 SELECT x.job_id, x.broken
 FROM (
-    SELECT a.job_id,
-        CASE WHEN a.fence > j.fence THEN 1 ELSE 0 END
-        + CASE WHEN j.id IS NULL THEN 2 ELSE 0 END
-        + CASE WHEN j.state = {state.running} AND a.fence = j.fence AND a.ended_at IS NOT NULL THEN 4 ELSE 0 END
-        AS broken
+    SELECT a.job_id, COALESCE((
+        SELECT
+            CASE WHEN a.fence > j.fence THEN 1 ELSE 0 END
+            + CASE WHEN j.state = {state.running} AND a.fence = j.fence AND a.ended_at IS NOT NULL THEN 4 ELSE 0 END
+        FROM {jobs} AS j WHERE j.id = a.job_id
+    ), 2) AS broken
     FROM {attempts} AS a
-    LEFT JOIN (
-        SELECT r.id, r.fence, r.state FROM {jobs} AS r WHERE r.id > :after AND r.id <= :until
-    ) AS j ON j.id = a.job_id
     WHERE a.job_id > :after AND a.job_id <= :until
 ) AS x
 WHERE x.broken <> 0
@@ -717,11 +732,11 @@ WHERE x.broken <> 0
 SELECT l.job_id FROM {job_logs} AS l WHERE l.job_id > :after ORDER BY l.job_id LIMIT 1 OFFSET :skip
 
 -- name: inspect_logs
--- Log lines of a portion that belong to no job.
+-- Log lines of a portion that belong to no job, each looked up by its id as attempts are.
 SELECT DISTINCT l.job_id, 1
 FROM {job_logs} AS l
 WHERE l.job_id > :after AND l.job_id <= :until
-    AND NOT EXISTS (SELECT 1 FROM {jobs} AS j WHERE j.id = l.job_id AND j.id > :after AND j.id <= :until)
+    AND (SELECT j.id FROM {jobs} AS j WHERE j.id = l.job_id) IS NULL
 
 -- name: inspect_owners
 -- Workers that own jobs, hopping from one to the next: those that are gone, and where the portion ends.
@@ -749,22 +764,26 @@ WHERE h.worker_id IS NOT NULL
 SELECT j.id FROM {jobs} AS j WHERE j.worker_id = :worker_id LIMIT :limit
 
 -- name: inspect_alarms
--- Alarms that have passed for longer than the bound, the oldest first.
+-- Alarms that have passed for longer than the bound, the oldest first. Who runs too long is sought among what the
+-- living run (CROSS JOIN keeps SQLite to that order): among alarms it would stand behind all that is overdue.
 SELECT * FROM (
     SELECT 'alarm_overdue' AS invariant, CAST(j.id AS text) AS id FROM {jobs} AS j
     WHERE j.wake_at < {after -:bound_us}
-        AND j.state IN ({state.scheduled}, {state.waiting}, {state.ready})
+        AND CASE WHEN j.state IN ({state.scheduled}, {state.waiting}, {state.ready}) THEN true ELSE false END
         AND {part attended}
     ORDER BY j.wake_at
     LIMIT :limit
 ) AS o1
 UNION ALL
 SELECT * FROM (
-    SELECT 'timeout_overdue', CAST(j.id AS text) FROM {jobs} AS j
-    JOIN {workers} AS w ON w.id = j.worker_id
-    WHERE j.wake_at < {after -:timeout_bound_us}
-        AND j.state = {state.running}
-        AND {until j.claimed_at} + j.timeout_us < -:timeout_bound_us
+    SELECT 'timeout_overdue', CAST(j.id AS text) FROM {workers} AS w
+    CROSS JOIN {jobs} AS j
+    WHERE j.worker_id = w.id
+        AND CASE WHEN
+            j.wake_at < {after -:timeout_bound_us}
+            AND j.state = {state.running}
+            AND {until j.claimed_at} + j.timeout_us < -:timeout_bound_us
+        THEN true ELSE false END
         AND w.ended_at IS NULL
         AND w.lease_until > {now}
     ORDER BY j.wake_at

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from unstuck.model.job import ClaimedJob
+from unstuck.model.job import NO_HANDLER_LAST_US, ClaimedJob
 from unstuck.model.states import Event, Reason, State, target_of
 from unstuck.model.worker import LAPSED, NewWorker, Worker
 from unstuck.storage.plan import ContinueWith, Mode, Plan, Requests, Rows, Statement, planned
@@ -39,6 +39,8 @@ ORPHANS_OF_NOBODY = block("orphans_of_nobody")
 FAR_US = 2**62
 """Later than every moment."""
 WOKEN_AT_ONCE = 500
+WAKING_FRONT = 20_000
+"""How many alarms whoever registers looks at, the earliest first: what lies behind them is seen at its own."""
 
 
 @planned(Mode.READ)
@@ -100,6 +102,8 @@ def _wake_waiting(tasks: Sequence[str], now_us: int) -> Requests[int]:
             "source": State.WAITING.value,
             "reason": Reason.NO_HANDLER.value,
             "tasks": list(tasks),
+            "longest_us": NO_HANDLER_LAST_US,
+            "front": WAKING_FRONT,
             "limit": WOKEN_AT_ONCE,
         },
     )
