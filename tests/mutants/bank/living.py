@@ -38,8 +38,8 @@ MUTANTS = (
     Mutant(
         "leases_compared_instead_of_ends",
         "storage/sql/common.sql",
-        "SELECT w.id FROM {workers} AS w WHERE w.ended_at IS NOT NULL {/among}\nLIMIT :limit",
-        "SELECT w.id FROM {workers} AS w WHERE w.lease_until < {now} {/among}\nLIMIT :limit",
+        "SELECT w.id FROM {workers} AS w WHERE w.ended_at IS NOT NULL {/among}\nORDER BY j.worker_id\nLIMIT",
+        "SELECT w.id FROM {workers} AS w WHERE w.lease_until < {now} {/among}\nORDER BY j.worker_id\nLIMIT",
         "Orphans are the jobs of workers whose lease is over, ended or not.",
         "An orphan is a fact that never changes back.",
         ("conformance/test_orphans.py -k sqlite",),
@@ -129,9 +129,10 @@ MUTANTS = (
         "a_stop_goes_on_claiming",
         "engine/shift.py",
         "            not self.is_draining\n"
+        "            and not self.is_quiet\n"
         "            and not page.is_lost\n"
         "            and page.drain_level == 0\n",
-        "            not page.is_lost\n",
+        "            not self.is_quiet\n            and not page.is_lost\n",
         "A worker that was told to stop starts what it still holds and claims more.",
         "Who leaves starts nothing.",
         ("seeds memory",),

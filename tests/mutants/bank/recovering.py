@@ -14,10 +14,12 @@ MUTANTS = (
         "storage/sql/common.sql",
         "WHERE j.worker_id IS NOT NULL\n"
         "    AND j.worker_id {among} SELECT w.id FROM {workers} AS w WHERE w.ended_at IS NOT NULL {/among}\n"
-        "LIMIT :limit",
+        "ORDER BY j.worker_id\n"
+        "LIMIT",
         "WHERE j.worker_id IS NOT NULL AND (j.claimed_at < {after -3600000000}\n"
         "    OR j.worker_id {among} SELECT w.id FROM {workers} AS w WHERE w.ended_at IS NOT NULL {/among})\n"
-        "LIMIT :limit",
+        "ORDER BY j.worker_id\n"
+        "LIMIT",
         "What has been running for an hour is taken for lost, too.",
         "Losses have a lost worker.",
         ("conformance/test_orphans.py::test_a_job_runs_for_any_time_under_a_worker_that_lives -k sqlite",),

@@ -35,8 +35,8 @@ MUTANTS = (
     Mutant(
         "now_in_a_plan",
         "storage/sql/common.sql",
-        "WHERE r.wake_at <= {now} AND r.state = :source AND (r.expires_at",
-        "WHERE r.wake_at <= now() AND r.state = :source AND (r.expires_at",
+        "WHERE r.wake_at <= {now}\n        AND CASE WHEN r.state = :source AND (r.expires_at",
+        "WHERE r.wake_at <= now()\n        AND CASE WHEN r.state = :source AND (r.expires_at",
         "One statement reads a clock of its own.",
         "The store has one clock.",
         ("tidy/test_sql.py",),
