@@ -260,7 +260,7 @@ class PostgresWire(Wire):
 class BlockingPostgresWire(PostgresWire):
     """Stands where the product's connection has its psycopg connection."""
 
-    def execute(self, text: Any, values: Any = None) -> Any:
+    def execute(self, text: Any, values: Any = None, **how: Any) -> Any:
         fault = self._fuse.next(_plain(text))
         if fault in SQLSTATES:
             try:
@@ -270,12 +270,12 @@ class BlockingPostgresWire(PostgresWire):
                     self._raw.execute("ROLLBACK")  # a COMMIT that fails ends its transaction
         if fault is Fault.LOST:
             self._break()
-        cursor = self._raw.execute(text, values)
+        cursor = self._raw.execute(text, values, **how)
         self._fuse.done()
         if fault is Fault.UNANSWERED:
             self._break()
             # The driver itself says what it says of a connection that has gone.
-            return self._raw.execute(text, values)
+            return self._raw.execute(text, values, **how)
         if fault is not None and fault.is_deadly:
             self._fuse.die()
         return cursor
@@ -287,7 +287,7 @@ class BlockingPostgresWire(PostgresWire):
 class AsyncPostgresWire(PostgresWire):
     """The awaiting twin, word for word."""
 
-    async def execute(self, text: Any, values: Any = None) -> Any:
+    async def execute(self, text: Any, values: Any = None, **how: Any) -> Any:
         fault = self._fuse.next(_plain(text))
         if fault in SQLSTATES:
             try:
@@ -297,11 +297,11 @@ class AsyncPostgresWire(PostgresWire):
                     await self._raw.execute("ROLLBACK")  # a COMMIT that fails ends its transaction
         if fault is Fault.LOST:
             self._break()
-        cursor = await self._raw.execute(text, values)
+        cursor = await self._raw.execute(text, values, **how)
         self._fuse.done()
         if fault is Fault.UNANSWERED:
             self._break()
-            return await self._raw.execute(text, values)
+            return await self._raw.execute(text, values, **how)
         if fault is not None and fault.is_deadly:
             await self._fuse.adie()
         return cursor

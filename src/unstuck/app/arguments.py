@@ -7,6 +7,10 @@ a wrong argument fails where it was made, in a sentence that names the parameter
 a worker. Declarations that cannot work fail when the module is imported: `*args` and `**kwargs`
 (an argument without a name has no place in an object by name), positional-only parameters, and
 annotations that JSON cannot be turned into. A parameter without an annotation takes plain JSON.
+
+Every enqueue walks through here, so the calls that are right are bound by hand, and the signature is asked
+only for the words of those that are not. A text or a number that arrives in the type it had is what it
+was: only the rest is compared.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from unstuck.rules.admitting import PAYLOAD_BYTES_MAX
 
 _WHERE = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+"""What JSON says as it is: arriving in the same type means arriving unchanged."""
 
 _STRAY = re.compile(r"unexpected keyword argument '(\w+)'")
 
@@ -70,6 +76,14 @@ class Arguments:
                 optional: Any = typing.Union[hint, msgspec.UnsetType]  # noqa: UP007
                 fields.append((field, optional, msgspec.UNSET))
         self._names = list(rename.items())
+        self._order = tuple(rename.values())
+        kinds = [parameter.kind for parameter in self._signature.parameters.values()]
+        self._positional = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        self._required = frozenset(
+            each.name
+            for each in self._signature.parameters.values()
+            if each.default is inspect.Parameter.empty
+        )
         try:
             shape = msgspec.defstruct(
                 "Arguments",
@@ -84,12 +98,11 @@ class Arguments:
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """JSON text of a call's arguments. Raises BadArguments, naming the parameter."""
-        try:
-            given = self._signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise BadArguments(f"{self._name}: {error}{_advice(str(error))}") from None
+        given = self._bound(args, kwargs)
         for name, value in given.items():
-            self._check(name, value)
+            kind = type(value)
+            if kind is not int and kind is not bool and value is not None:
+                self._check(name, value)
         try:
             text = write(given)
         except (TypeError, ValueError, OverflowError, RecursionError):
@@ -101,15 +114,34 @@ class Arguments:
                 f" the largest is {largest!r}: store it elsewhere and pass its key"
             )
         for name, arrived in self._decode(text).items():
+            value = given[name]
+            if type(value) is type(arrived) and type(value) in _SCALARS:
+                continue
             if self._has_moments:
                 self._check(name, arrived)
-            if (lost := drift(given[name], arrived)) is not None:
+            if (lost := drift(value, arrived)) is not None:
                 raise self._unfit(name, lost)
         return text.decode()
 
     def decode(self, text: str) -> dict[str, Any]:
         """Keyword arguments from stored JSON. Raises BadArguments where they do not fit the function."""
         return self._decode(text.encode())
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The values by name, in the order of the signature. Raises BadArguments where a call would fail."""
+        count = len(args)
+        if count <= self._positional:
+            given = dict(zip(self._order, args, strict=False))
+            if kwargs:
+                for name in self._order[count:]:
+                    if name in kwargs:
+                        given[name] = kwargs[name]
+            if len(given) == count + len(kwargs) and self._required <= given.keys():
+                return given
+        try:
+            return self._signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise BadArguments(f"{self._name}: {error}{_advice(str(error))}") from None
 
     def _decode(self, text: bytes) -> dict[str, Any]:
         try:

@@ -1,22 +1,27 @@
 """What tasks and handles see of an app: a store that can be asked, and the ways to ask it.
 
 Behind the face of `App` stands this one object, shared by every task, spec and handle of the app. It
-performs commands in either colour, inserts jobs (in a transaction of its own, or in one of the caller's)
+performs commands in either colour, inserts jobs (in a transaction of its own, in one that callers share, or in
+one of the caller's)
 and reads results as the types that the tasks promise. `use` points all of them at another store at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from unstuck.app import commands
+from unstuck.app.grouping import Group
 from unstuck.app.handle import Job
 from unstuck.app.joining import Joined, join
+from unstuck.model.errors import IdConflict
 from unstuck.model.job import Inserted, NewJob
 from unstuck.model.job import Job as Snapshot
 from unstuck.storage.opening import Keeper
@@ -38,6 +43,7 @@ class Client:
         self.draw = draw
         self.tasks: dict[str, Task[..., Any, Any]] = {}
         self._watch = commands.QueueWatch(log.warning)
+        self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, Group] = WeakKeyDictionary()
 
     @property
     def store(self) -> Store:
@@ -70,6 +76,11 @@ class Client:
         self._hint_after(joined, jobs)
         return self._handles(answers)
 
+    async def aenqueue_one(self, job: NewJob) -> Job[Any]:
+        """Insert a job under an id that was drawn for it, in one commit with others who do so now."""
+        answer = await self._group().insert(job)
+        return Job(self, answer.id, created=answer.created)
+
     async def aenqueue(self, jobs: Sequence[NewJob], tx: Any) -> list[Job[Any]]:
         """The async twin of `enqueue`."""
         if tx is None:
@@ -85,6 +96,20 @@ class Client:
             return None
         task = self.tasks.get(job.task)
         return msgspec.json.decode(job.result) if task is None else task.decode_result(job.result)
+
+    def _group(self) -> Group:
+        loop = asyncio.get_running_loop()
+        group = self._groups.get(loop)
+        if group is None:
+            group = self._groups[loop] = Group(self._together, self._alone)
+        return group
+
+    async def _together(self, jobs: Sequence[NewJob]) -> list[Inserted | IdConflict]:
+        return await self.ado(commands.enqueue_each(self.store, jobs, self._watch))
+
+    async def _alone(self, job: NewJob) -> Inserted:
+        (answer,) = await self.ado(commands.enqueue(self.store, [job], self._watch))
+        return answer
 
     def _hint_after(self, joined: Joined, jobs: Sequence[NewJob]) -> None:
         queues = commands.due_queues(jobs)

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from unstuck.app import explaining
 from unstuck.app.explaining import Explanation, not_found, served
-from unstuck.model.errors import JobNotFound, StoreError, StoreUnavailable
+from unstuck.model.errors import IdConflict, JobNotFound, StoreError, StoreUnavailable
 from unstuck.model.job import Inserted, Job, NewJob
 from unstuck.model.states import Reason, State
 from unstuck.rules.judging import ended_by_request
@@ -121,6 +121,21 @@ def enqueue(
                 raise
             yield Pause(pause)
             pause = min(pause * 2, WAIT_LAST_SECONDS)
+    yield from _tell(store, jobs, watch)
+    return answers
+
+
+def enqueue_each(
+    store: Store, jobs: Sequence[NewJob], watch: QueueWatch
+) -> Command[list[Inserted | IdConflict]]:
+    """Try once to insert jobs, each by itself but in one commit; see `grouping`."""
+    answers: list[Inserted | IdConflict] = yield store.insert_each(jobs)
+    yield from _tell(store, jobs, watch)
+    return answers
+
+
+def _tell(store: Store, jobs: Sequence[NewJob], watch: QueueWatch) -> Command[None]:
+    """Jobs are in: wake whoever can run them now, and see, now and then, that there is somebody."""
     queues = due_queues(jobs)
     if queues:
         yield Hint(queues)
@@ -129,12 +144,11 @@ def enqueue(
             watch.saw((yield store.survey()))
         except StoreError:
             pass  # The jobs are in; a look that failed is no reason to say otherwise.
-    return answers
 
 
 def due_queues(jobs: Iterable[NewJob]) -> frozenset[str]:
     """The queues in which something is to be done at once; what is due later needs no hint."""
-    return frozenset(job.queue for job in jobs if not job.delay_us and job.due_at is None)
+    return frozenset([job.queue for job in jobs if not job.delay_us and job.due_at is None])
 
 
 def ask(plan: Plan[R]) -> Command[R]:

@@ -26,6 +26,7 @@ from unstuck.rules.durations import Duration, duration_us
 QUEUE = "default"
 LABEL_LENGTH_MAX = 512
 TRIES_MAX = 1_000_000
+_NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,40 @@ class Options:
             said["keep_succeeded_us"] = duration_us(self.keep.succeeded)
             said["keep_other_us"] = duration_us(self.keep.other)
         return replace(DEFAULT_POLICY, **said) if said else DEFAULT_POLICY
+
+
+class Mould:
+    """Casts jobs that differ in id and arguments only: everything else is put together and checked once."""
+
+    __slots__ = ("_like", "_options")
+
+    def __init__(self, options: Options, task: str):
+        self._options = options
+        self._like = replace(options, then=None).job(task, "{}", lambda: _NOBODY)
+
+    @property
+    def has_followers(self) -> bool:
+        """Whether other jobs are cast with each of these, with ids of their own."""
+        return bool(self._options.then)
+
+    def cast(self, args: str, draw: Callable[[], UUID]) -> NewJob:
+        """The job to insert; `args` are of a size that was checked. Raises BadArguments for what follows it."""
+        options, like = self._options, self._like
+        if options.then:
+            return options.job(like.task, args, draw)
+        return NewJob(
+            options.id or draw(),
+            like.queue,
+            like.task,
+            args,
+            like.priority,
+            like.delay_us,
+            like.due_at,
+            like.expires_in_us,
+            like.timeout_us,
+            like.policy,
+            like.labels,
+        )
 
 
 def parse(

@@ -25,7 +25,7 @@ from unstuck.app import options
 from unstuck.app.arguments import Answer, Arguments
 from unstuck.app.client import Client
 from unstuck.app.handle import Job
-from unstuck.app.options import Backoff, Keep, Options
+from unstuck.app.options import Backoff, Keep, Mould, Options
 from unstuck.engine.handler import Kind
 from unstuck.model.errors import BadArguments, BadTask
 from unstuck.model.job import NewJob
@@ -44,41 +44,44 @@ class Spec(Generic[RCo]):
     """A checked request that has not been sent; each use of it is a job of its own, unless `id=` was given."""
 
     client: Client
-    task: str
+    mould: Mould
     args: str
-    options: Options
 
     def job(self) -> NewJob:
         """The job to insert, with an id drawn now. Raises BadArguments."""
-        return self.options.job(self.task, self.args, self.client.draw)
+        return self.mould.cast(self.args, self.client.draw)
 
 
 class Bound(Generic[P, RCo]):
     """A task with options; it cannot be called, only enqueued."""
 
-    __slots__ = ("_options", "_task")
+    __slots__ = ("_mould", "_options", "_task")
 
     def __init__(self, task: Task[P, RCo, Any], options: Options):
         self._task = task
         self._options = options
+        self._mould: Mould | None = None
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[RCo]:
         """Check the arguments and insert the job; see `Task.enqueue`. With `tx=`, inside that transaction."""
-        job = self._task.request(self._options, args, kwargs).job()
-        return self._task.client.enqueue([job], self._options.tx)[0]
+        return self._task.client.enqueue([self._job(args, kwargs)], self._options.tx)[0]
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[RCo]:
-        """The async twin of `enqueue`."""
-        job = self._task.request(self._options, args, kwargs).job()
-        return (await self._task.client.aenqueue([job], self._options.tx))[0]
+        """The async twin of `enqueue`; calls that are made at once share a commit."""
+        job, said = self._job(args, kwargs), self._options
+        if said.tx is None and said.id is None:
+            return await self._task.client.aenqueue_one(job)
+        return (await self._task.client.aenqueue([job], said.tx))[0]
 
     def spec(self, *args: P.args, **kwargs: P.kwargs) -> Spec[RCo]:
         """A checked request for `enqueue_many` or `then=`; nothing is sent."""
         if self._options.tx is not None:
             raise BadArguments("a spec cannot carry tx=: pass it to enqueue_many, or enqueue")
-        spec = self._task.request(self._options, args, kwargs)
+        text = self._task.written(args, kwargs)
         # The options are checked together now, not when a chunk of thousands is sent.
-        spec.job()
+        spec: Spec[RCo] = Spec(self._task.client, self._cast(), text)
+        if spec.mould.has_followers:
+            spec.job()
         return spec
 
     def using(
@@ -123,6 +126,17 @@ class Bound(Generic[P, RCo]):
     def __repr__(self) -> str:
         return f"<{self._task.name} with options; enqueue() asks for it>"
 
+    def _job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
+        task = self._task
+        text = task.written(args, kwargs)
+        return (self._mould or self._cast()).cast(text, task.client.draw)
+
+    def _cast(self) -> Mould:
+        mould = self._mould
+        if mould is None:
+            mould = self._mould = Mould(self._options, self._task.name)
+        return mould
+
 
 class Task(Generic[P, R, C]):
     """A function, callable as ever (`C` is what a call gives: R, or a coroutine of R), that can be enqueued."""
@@ -145,6 +159,7 @@ class Task(Generic[P, R, C]):
         self._options = options
         self._isolate = isolate
         self._interrupt_threads = interrupt_threads
+        self._bound: Bound[P, R] = Bound(self, options)
         self._is_async = inspect.iscoroutinefunction(function)
         self._arguments = Arguments(function, name)
         self._answer = Answer(function)
@@ -165,7 +180,7 @@ class Task(Generic[P, R, C]):
         return self._bound.enqueue(*args, **kwargs)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
-        """The async twin of `enqueue`."""
+        """The async twin of `enqueue`; calls that are made at once share a commit."""
         return await self._bound.aenqueue(*args, **kwargs)
 
     def spec(self, *args: P.args, **kwargs: P.kwargs) -> Spec[R]:
@@ -261,13 +276,9 @@ class Task(Generic[P, R, C]):
     def __repr__(self) -> str:
         return f"<task {self._name}>"
 
-    @property
-    def _bound(self) -> Bound[P, R]:
-        return Bound(self, self._options)
-
-    def request(self, said: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Spec[R]:
-        """A call's arguments, checked, with options; what every way to enqueue begins with."""
-        return Spec(self.client, self._name, self._arguments.encode(args, kwargs), said)
+    def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """A call's arguments, checked, as JSON; what every way to enqueue begins with. Raises BadArguments."""
+        return self._arguments.encode(args, kwargs)
 
 
 def _followers(then: Spec[Any] | Iterable[Spec[Any]] | None) -> tuple[Callable[[], NewJob], ...] | None:

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from unstuck.model.audit import AuditEntry, Repair
+from unstuck.model.errors import IdConflict
 from unstuck.model.happening import LoggedEvent
 from unstuck.model.invariant import USUAL_BOUNDS, Bounds, Portion
 from unstuck.model.job import Attempt, ClaimedJob, Inserted, Job, LogLine, NewJob
@@ -203,6 +204,13 @@ class Store(Protocol):
         (with its expiry as alarm, if it has one). Its line is the moment it becomes due minus priority
         times the queue's step. An id that exists with the same task and arguments is answered with
         `created=False` and changes nothing; with others, IdConflict, and nothing at all is inserted.
+        """
+        ...
+
+    def insert_each(self, jobs: Sequence[NewJob]) -> Plan[list[Inserted | IdConflict]]:
+        """Insert each of these jobs as `insert` would by itself, all in one commit, answering in the order given.
+
+        Where `insert` would raise IdConflict, that is the answer for this one job, and the others are inserted.
         """
         ...
 

@@ -31,6 +31,18 @@ def insert(tables: MemoryTables, jobs: Sequence[NewJob]) -> list[Inserted]:
     return [_insert_one(tables, job, now_us) for job in jobs]
 
 
+def insert_each(tables: MemoryTables, jobs: Sequence[NewJob]) -> list[Inserted | IdConflict]:
+    """Insert each of these jobs by itself."""
+    now_us = tables.clock()
+    answers: list[Inserted | IdConflict] = []
+    for job in jobs:
+        try:
+            answers.append(_insert_one(tables, job, now_us))
+        except IdConflict as conflict:
+            answers.append(conflict)
+    return answers
+
+
 def claim(
     tables: MemoryTables, worker_id: UUID, queue: str, tasks: Sequence[str], limit: int, after: Cursor | None
 ) -> list[ClaimedJob]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from unstuck.model.audit import AuditEntry, Repair
+from unstuck.model.errors import IdConflict
 from unstuck.model.happening import LoggedEvent
 from unstuck.model.invariant import USUAL_BOUNDS, Bounds, Portion
 from unstuck.model.job import Attempt, ClaimedJob, Inserted, Job, LogLine, NewJob
@@ -73,6 +74,9 @@ class MemoryStore:
 
     def insert(self, jobs: Sequence[NewJob]) -> Plan[list[Inserted]]:
         return _write("insert", lambda tables: living.insert(tables, jobs))
+
+    def insert_each(self, jobs: Sequence[NewJob]) -> Plan[list[Inserted | IdConflict]]:
+        return _write("insert_each", lambda tables: living.insert_each(tables, jobs))
 
     def claim(
         self, worker_id: UUID, queue: str, tasks: Sequence[str], limit: int, after: Cursor | None = None

@@ -3,20 +3,23 @@
 Both stand in autocommit. A plan of one statement is sent as it is; a plan of several begins with one
 round trip that also sets, for this transaction only, how long it may stand still, wait for a lock and
 run a statement: a client that is stopped between two statements must not block the rest for ever.
-Nothing outlives a transaction and nothing is prepared, so a pooler in transaction mode may stand between.
+Nothing outlives a transaction, so a pooler in transaction mode may stand between.
 
 A connection knows when it is *spent* (the server went, went read-only, or the answer is lost); its owner
 then drops it. Planning anew each time costs less than a millisecond per 500 rows, and a plan that was
-cached while the table was small would scan it for ever.
+cached while the table was small would scan it for ever. What inserts jobs may go a shorter way
+(`shortcuts`).
 """
 
 from __future__ import annotations
 
 import os
-import selectors
+import select
 import socket
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, LiteralString
 
 import psycopg
@@ -25,8 +28,10 @@ from psycopg.pq import ConnStatus, TransactionStatus
 
 from unstuck.model.errors import BadSetting
 from unstuck.storage.plan import Mode, Request, Script, Statement
+from unstuck.storage.postgres.arrays import packed
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.errors import is_spent, not_connected, said
+from unstuck.storage.postgres.shortcuts import Shortcuts, Way, answer_to_fresh, fresh
 from unstuck.storage.sql.library import Style
 
 CONNECT_SECONDS = 10
@@ -40,6 +45,7 @@ BEGIN = (
 SNAPSHOT = BEGIN.replace("READ COMMITTED", "REPEATABLE READ READ ONLY")
 COMMIT = "/* unstuck:commit */ COMMIT"
 ROLLBACK = "/* unstuck:rollback */ ROLLBACK"
+SERVED_BY = "/* unstuck:served_by */ SELECT pg_backend_pid()"
 
 _AROUND: dict[Mode, LiteralString] = {Mode.TRANSACTION: BEGIN, Mode.SNAPSHOT: SNAPSHOT}
 
@@ -85,6 +91,10 @@ class _Common:
         self.opened = time.monotonic()
         self._pgconn = raw.pgconn
         self._mode = Mode.READ
+        self._is_utf8 = raw.pgconn.parameter_status(b"client_encoding") == b"UTF8"
+        self._readable = _watch(raw.pgconn.socket)
+        self._shortcuts = Shortcuts()
+        self._is_first = False
 
     @property
     def is_dead(self) -> bool:
@@ -93,8 +103,8 @@ class _Common:
             return True
         try:
             # A server speaks unasked only to say goodbye, or of a changed setting: then another is opened.
-            return _is_readable(self._pgconn.socket)
-        except psycopg.Error:
+            return self._readable()
+        except (psycopg.Error, OSError, ValueError):
             return True
 
     @property
@@ -120,6 +130,16 @@ class _Common:
             except OSError:
                 pass
 
+    def _spelled(self, dialect: PostgresDialect, request: Request) -> list[tuple[bytes, Any]]:
+        if isinstance(request, Statement):
+            spelled = dialect.spell(request, Style.PYFORMAT)
+            if request.rows is None or not self._is_utf8:
+                return [(_as_bytes(each.text), each.values) for each in spelled]
+            return [(_as_bytes(each.text), _packed(each.values)) for each in spelled]
+        if isinstance(request, Script):
+            return [(request.text.encode(), None)]
+        raise TypeError(f"PostgreSQL runs statements, not a {type(request).__name__}")
+
     def _said(self, error: psycopg.Error, *, at_commit: bool = False) -> Exception:
         is_gone = self._pgconn.status != ConnStatus.OK
         if is_gone or is_spent(error):
@@ -142,20 +162,40 @@ class PostgresConnection(_Common):
     def begin(self, mode: Mode) -> None:
         """Begin, in one round trip, where the plan asks for a transaction."""
         self._mode = mode
+        self._is_first = True
         if mode in _AROUND:
             self._send(_AROUND[mode])
 
     def execute(self, request: Request) -> Any:
         """The rows of one statement."""
-        found: list[tuple[Any, ...]] = []
+        is_first, self._is_first = self._is_first, False
+        short = self._shortcuts
+        if short.wants_to_know(request, self._mode):
+            short.learn(self._raw, is_direct=self.served_by() == self.greeted_by)
+        way = short.way(request, self._mode, is_first=is_first)
+        if way is not Way.USUAL:
+            try:
+                return self._ask(request, way)
+            except psycopg.Error as error:
+                if not short.is_back_at_start(way, error):
+                    raise self._said(error) from error
+            if self._mode is Mode.TRANSACTION:
+                self.rollback(self._mode)
+                self.begin(self._mode)
+                self._is_first = False
         try:
-            for text, values in _spelled(self._dialect, request):
-                cursor = self._raw.execute(text, values)
-                if cursor.description is not None:
-                    found += cursor.fetchall()
+            return self._ask(request, Way.USUAL)
         except psycopg.Error as error:
             raise self._said(error) from error
-        return found
+
+    def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = []
+        for text, values in self._spelled(self._dialect, request):
+            sent = fresh(text) if way is Way.FRESH else text
+            cursor = self._raw.execute(sent, values, prepare=way is Way.PREPARED)
+            if (answer := cursor.pgresult) is not None and answer.nfields:
+                found += cursor.fetchall()
+        return answer_to_fresh(request) if way is Way.FRESH else found
 
     def commit(self, mode: Mode) -> None:
         """Make it durable; from here to the answer the outcome is in doubt."""
@@ -167,14 +207,14 @@ class PostgresConnection(_Common):
         if self.is_spent or self.is_idle:
             return
         try:
-            self._raw.execute(ROLLBACK)
+            self._raw.execute(ROLLBACK, prepare=False)
         except psycopg.Error:
             self.is_spent = True
 
     def served_by(self) -> int:
         """The process of the server that answers now."""
         try:
-            row = self._raw.execute("/* unstuck:served_by */ SELECT pg_backend_pid()").fetchone()
+            row = self._raw.execute(SERVED_BY, prepare=False).fetchone()
         except psycopg.Error as error:
             raise self._said(error) from error
         assert row is not None
@@ -186,7 +226,7 @@ class PostgresConnection(_Common):
 
     def _send(self, text: LiteralString, *, at_commit: bool = False) -> None:
         try:
-            self._raw.execute(text)
+            self._raw.execute(text, prepare=False)
         except psycopg.Error as error:
             raise self._said(error, at_commit=at_commit) from error
 
@@ -213,20 +253,40 @@ class AsyncPostgresConnection(_Common):
     async def begin(self, mode: Mode) -> None:
         """Begin, in one round trip, where the plan asks for a transaction."""
         self._mode = mode
+        self._is_first = True
         if mode in _AROUND:
             await self._send(_AROUND[mode])
 
     async def execute(self, request: Request) -> Any:
         """The rows of one statement."""
-        found: list[tuple[Any, ...]] = []
+        is_first, self._is_first = self._is_first, False
+        short = self._shortcuts
+        if short.wants_to_know(request, self._mode):
+            short.learn(self._raw, is_direct=await self.served_by() == self.greeted_by)
+        way = short.way(request, self._mode, is_first=is_first)
+        if way is not Way.USUAL:
+            try:
+                return await self._ask(request, way)
+            except psycopg.Error as error:
+                if not short.is_back_at_start(way, error):
+                    raise self._said(error) from error
+            if self._mode is Mode.TRANSACTION:
+                await self.rollback(self._mode)
+                await self.begin(self._mode)
+                self._is_first = False
         try:
-            for text, values in _spelled(self._dialect, request):
-                cursor = await self._raw.execute(text, values)
-                if cursor.description is not None:
-                    found += await cursor.fetchall()
+            return await self._ask(request, Way.USUAL)
         except psycopg.Error as error:
             raise self._said(error) from error
-        return found
+
+    async def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = []
+        for text, values in self._spelled(self._dialect, request):
+            sent = fresh(text) if way is Way.FRESH else text
+            cursor = await self._raw.execute(sent, values, prepare=way is Way.PREPARED)
+            if (answer := cursor.pgresult) is not None and answer.nfields:
+                found += await cursor.fetchall()
+        return answer_to_fresh(request) if way is Way.FRESH else found
 
     async def commit(self, mode: Mode) -> None:
         """Make it durable; from here to the answer the outcome is in doubt."""
@@ -238,9 +298,19 @@ class AsyncPostgresConnection(_Common):
         if self.is_spent or self.is_idle:
             return
         try:
-            await self._raw.execute(ROLLBACK)
+            await self._raw.execute(ROLLBACK, prepare=False)
         except psycopg.Error:
             self.is_spent = True
+
+    async def served_by(self) -> int:
+        """The process of the server that answers now."""
+        try:
+            cursor = await self._raw.execute(SERVED_BY, prepare=False)
+            row = await cursor.fetchone()
+        except psycopg.Error as error:
+            raise self._said(error) from error
+        assert row is not None
+        return int(row[0])
 
     async def aclose(self) -> None:
         """Close; never waits for the server."""
@@ -248,21 +318,25 @@ class AsyncPostgresConnection(_Common):
 
     async def _send(self, text: LiteralString, *, at_commit: bool = False) -> None:
         try:
-            await self._raw.execute(text)
+            await self._raw.execute(text, prepare=False)
         except psycopg.Error as error:
             raise self._said(error, at_commit=at_commit) from error
 
 
-def _is_readable(descriptor: int) -> bool:
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        return bool(selector.select(0))
+def _watch(descriptor: int) -> Callable[[], bool]:
+    """Answers whether there is something to read, now, with one question to the system."""
+    if not hasattr(select, "poll"):
+        return lambda: bool(select.select([descriptor], [], [], 0)[0])
+    watch = select.poll()
+    watch.register(descriptor, select.POLLIN)
+    return lambda: bool(watch.poll(0))
 
 
-def _spelled(dialect: PostgresDialect, request: Request) -> list[tuple[bytes, Any]]:
+def _packed(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: packed(value) if type(value) is list else value for name, value in values.items()}
+
+
+@lru_cache(maxsize=1024)
+def _as_bytes(text: str) -> bytes:
     # As bytes, because psycopg takes a str only where a type checker sees that it is a literal.
-    if isinstance(request, Statement):
-        return [(spelled.text.encode(), spelled.values) for spelled in dialect.spell(request, Style.PYFORMAT)]
-    if isinstance(request, Script):
-        return [(request.text.encode(), None)]
-    raise TypeError(f"PostgreSQL runs statements, not a {type(request).__name__}")
+    return text.encode()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any
 
 from unstuck.storage.plan import Statement
 from unstuck.storage.sql.library import Dialect, Spelled, row_source
@@ -30,7 +29,10 @@ class PostgresDialect(Dialect):
         self.now = now
 
     def bind(self, statement: Statement, text: str, names: tuple[str, ...]) -> Iterator[Spelled]:
-        values = {name: _plain(value) for name, value in statement.args.items()}
+        # Enums as the text they stand for: drivers would send their names.
+        values = {
+            name: value.value if isinstance(value, Enum) else value for name, value in statement.args.items()
+        }
         rows = statement.rows
         if rows is not None:
             if not rows:
@@ -106,8 +108,3 @@ def _hidden(parameter: str, kind: str) -> str:
 
 def _micros(moment: str) -> str:
     return f"(extract(epoch FROM {moment}) * 1000000)::bigint"
-
-
-def _plain(value: Any) -> Any:
-    """Enums as the text they stand for: drivers would send their names."""
-    return value.value if isinstance(value, Enum) else value

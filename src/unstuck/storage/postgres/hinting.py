@@ -2,8 +2,8 @@
 
 NOTIFY serialises commits, so one per job would cost more than it gives. The first hint goes at once;
 after it a queue is named at most once per 50 milliseconds and process. A thread does it, so nobody waits
-for it. What fails is forgotten, and for a few seconds nothing is tried: polling meets every bound
-without it.
+for it, and whoever names a queue that waits for its turn already does not even wake the thread. What fails
+is forgotten, and for a few seconds nothing is tried: polling meets every bound without it.
 """
 
 from __future__ import annotations
@@ -39,10 +39,14 @@ class Hinter:
 
     def say(self, queues: Iterable[str]) -> None:
         """Name these queues soon."""
+        wanted = frozenset(queues)
         if self._pid != os.getpid():
             self._begin()
         with self._changed:
-            self._pending.update(queues)
+            # A queue leaves this set before it is named, so one that is in it will be named after this moment.
+            if self._thread is not None and wanted <= self._pending:
+                return
+            self._pending.update(wanted)
             if self._pending and self._thread is None and not self._is_closing:
                 self._thread = threading.Thread(target=self._work, name="unstuck-hints", daemon=True)
                 self._thread.start()

@@ -78,8 +78,16 @@ class PostgresKeeper(Keeper):
             raise
 
     def run(self, plan: Plan[R]) -> R:
-        with self._pool.connection() as connection:
+        pool = self._pool
+        connection = pool.take()
+        try:
             return run(connection, plan)
+        except BaseException:
+            # Whatever was raised, only a connection that is known to be at rest is used again.
+            connection.is_spent = connection.is_spent or not connection.is_idle
+            raise
+        finally:
+            pool.give(connection)
 
     async def arun(self, plan: Plan[R]) -> R:
         loop = asyncio.get_running_loop()

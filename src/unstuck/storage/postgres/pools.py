@@ -13,8 +13,8 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from unstuck.model.errors import StoreUnavailable
 from unstuck.storage.postgres.connection import AsyncPostgresConnection, PostgresConnection
@@ -34,55 +34,71 @@ class Pool:
         self._open = open
         self._begin()
 
-    @contextmanager
-    def connection(self) -> Generator[PostgresConnection, None, None]:
-        """A connection for one plan. Raises StoreUnavailable where none becomes free in time."""
+    def take(self) -> PostgresConnection:
+        """A connection for one plan, to be given back. Raises StoreUnavailable where none becomes free in time."""
         if self._pid != os.getpid():
             _LEFT_BY_PARENT.extend(self._idle)
             self._begin()
-        if not self._places.acquire(timeout=WAIT_SECONDS):
-            raise StoreUnavailable(f"all {CONNECTIONS_MAX} connections were busy for {WAIT_SECONDS:.0f} s")
+        connection = self._lent()
+        if connection is not None and not connection.is_dead:
+            return connection
+        if connection is not None:
+            connection.close()
         try:
-            connection = self._take() or self._open()
-            try:
-                yield connection
-            except BaseException:
-                # Whatever was raised, only a connection that is known to be at rest is used again.
-                connection.is_spent = connection.is_spent or not connection.is_idle
-                raise
-            finally:
-                self._give(connection)
-        finally:
-            self._places.release()
+            return self._open()
+        except BaseException:
+            self._return(None)
+            raise
+
+    def give(self, connection: PostgresConnection) -> None:
+        """Take a connection back; one that is not known to be at rest is closed."""
+        is_old = time.monotonic() - connection.opened > LIFE_SECONDS
+        if connection.is_spent or is_old:
+            connection.close()
+            self._return(None)
+        else:
+            self._return(connection)
 
     def close(self) -> None:
         """Close what is idle."""
         if self._pid == os.getpid():
-            while connection := self._take(any=True):
+            with self._changed:
+                idle, self._idle = self._idle, []
+            for connection in idle:
                 connection.close()
 
     def _begin(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self._changed = threading.Condition(threading.Lock())
         self._idle: list[PostgresConnection] = []
+        self._places = CONNECTIONS_MAX
+        self._waiting = 0
 
-    def _take(self, any: bool = False) -> PostgresConnection | None:
-        while True:
-            with self._lock:
-                if not self._idle:
-                    return None
-                connection = self._idle.pop()
-            if any or not connection.is_dead:
-                return connection
-            connection.close()
+    def _lent(self) -> PostgresConnection | None:
+        """A place, with the connection that was used last, or none where all are in use."""
+        with self._changed:
+            if not self._places:
+                self._wait()
+            self._places -= 1
+            return self._idle.pop() if self._idle else None
 
-    def _give(self, connection: PostgresConnection) -> None:
-        if connection.is_spent or time.monotonic() - connection.opened > LIFE_SECONDS:
-            connection.close()
-        else:
-            with self._lock:
+    def _wait(self) -> None:
+        self._waiting += 1
+        try:
+            if not self._changed.wait_for(lambda: self._places > 0, WAIT_SECONDS):
+                raise StoreUnavailable(
+                    f"all {CONNECTIONS_MAX} connections were busy for {WAIT_SECONDS:.0f} s"
+                )
+        finally:
+            self._waiting -= 1
+
+    def _return(self, connection: PostgresConnection | None) -> None:
+        with self._changed:
+            self._places += 1
+            if connection is not None:
                 self._idle.append(connection)
+            if self._waiting:
+                self._changed.notify()
 
 
 class AsyncPool:

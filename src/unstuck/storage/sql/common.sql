@@ -81,7 +81,31 @@ FROM (
 LEFT JOIN {queues} AS q ON q.name = d.queue
 WHERE true
 ON CONFLICT (id) DO NOTHING
-RETURNING id
+RETURNING CAST(id AS text)
+
+-- name: insert_one
+-- Insert one job that is due now and has no head start, if it is not there: its line is the store's now.
+INSERT INTO {jobs} (
+    id, queue, task, state, priority, line, created_at, timeout_us, args, codec, options, labels
+)
+VALUES (
+    :job_id, :queue, :task, {state.ready}, 0, {now_us}, {now}, :timeout_us, :args, :codec, :options, :labels
+)
+ON CONFLICT (id) DO NOTHING
+RETURNING 1
+
+-- name: insert_alike
+-- Insert jobs that are not there yet, due now and without a head start, which differ in id and arguments only.
+INSERT INTO {jobs} (
+    id, queue, task, state, priority, line, created_at, timeout_us, args, codec, options, labels
+)
+SELECT
+    v.job_id, :queue, :task, {state.ready}, 0, {now_us}, {now}, CAST(:timeout_us AS bigint), v.args,
+    CAST(:codec AS smallint), :options, :labels
+FROM {rows v: job_id uuid, args text}
+WHERE true
+ON CONFLICT (id) DO NOTHING
+RETURNING CAST(id AS text)
 
 -- name: compare
 -- Task and arguments of jobs that an insert found in its place.

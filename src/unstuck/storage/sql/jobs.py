@@ -1,13 +1,17 @@
 """A job's way through the tables: inserted, claimed, and what its running attempt writes.
 
 An insert of one job is one statement. Of several it is a transaction, because one id that is taken by
-another request must undo them all. Rows are given to the engine in order of id, so that two groups that
-overlap wait for each other instead of deadlocking.
+another request must undo them all; where each stands for itself (`insert_each`) it is one statement again.
+Rows are given to the engine in order of id, so that two groups that overlap wait for each other instead of
+deadlocking. Jobs that are due now and have no head start, and differ in id and arguments only, have
+statements of their own, which look nothing up: one for a single job, small enough to stay prepared, and one
+for many. Whether all were new is told by their number, so that in the common case no id is read back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from operator import attrgetter
 from uuid import UUID
 
 from unstuck.model.errors import IdConflict
@@ -19,6 +23,8 @@ from unstuck.storage.sql import rows as shape
 from unstuck.storage.sql.library import block
 
 INSERT = block("insert")
+INSERT_ONE = block("insert_one")
+INSERT_ALIKE = block("insert_alike")
 COMPARE = block("compare")
 CLAIM = block("claim")
 WRITE_PROGRESS = block("write_progress")
@@ -31,41 +37,104 @@ def insert(jobs: Sequence[NewJob]) -> Plan[list[Inserted]]:
     return Plan("insert", mode, lambda: _insert(jobs))
 
 
+def insert_each(jobs: Sequence[NewJob]) -> Plan[list[Inserted | IdConflict]]:
+    """Insert each of these jobs by itself, in one commit."""
+    return Plan("insert_each", Mode.WRITE, lambda: _insert_each(jobs))
+
+
 def _insert(jobs: Sequence[NewJob]) -> Requests[list[Inserted]]:
+    unique = _unique(jobs)
+    if len(unique) < len(jobs):
+        for job in jobs:
+            first = unique[job.id]
+            _certain(_answer(job, first.task, first.args, False))
+    answers = yield from _insert_each(jobs)
+    return [_certain(answer) for answer in answers]
+
+
+def _insert_each(jobs: Sequence[NewJob]) -> Requests[list[Inserted | IdConflict]]:
     if not jobs:
         return []
     unique = _unique(jobs)
     created = yield from insert_new(unique.values())
-    if len(created) < len(unique):
-        there = [job_id for job_id in unique if job_id not in created]
+    if len(created) == len(jobs):
+        return [Inserted(job.id, True) for job in jobs]
+    # What an id means: the row that was there, or else the first of these jobs that has it.
+    meanings: dict[UUID, tuple[str, str]] = {job.id: (job.task, job.args) for job in unique.values()}
+    there = [job_id for job_id in unique if job_id not in created]
+    if there:
         found: Rows = yield Statement(COMPARE, {"ids": there})
-        for job_id, task, args in found:
-            _same(unique[shape.uuid(job_id)], task, args)
-    answers: list[Inserted] = []
+        meanings.update({shape.uuid(job_id): (task, args) for job_id, task, args in found})
+    answers: list[Inserted | IdConflict] = []
     for job in jobs:
-        answers.append(Inserted(job.id, job.id in created))
+        answers.append(_answer(job, *meanings[job.id], job.id in created))
         created.discard(job.id)
     return answers
 
 
-def insert_new(jobs: Iterable[NewJob]) -> Requests[set[UUID]]:
-    """Insert those that are not there yet; answers the ids of these."""
-    ordered = sorted(jobs, key=lambda job: job.id)
-    inserted: Rows = yield Statement(INSERT, rows=[shape.new_job(job) for job in ordered])
-    return {shape.uuid(row[0]) for row in inserted}
-
-
 def _unique(jobs: Sequence[NewJob]) -> dict[UUID, NewJob]:
+    """The first job of each id."""
     unique: dict[UUID, NewJob] = {}
     for job in jobs:
-        first = unique.setdefault(job.id, job)
-        _same(first, job.task, job.args)
+        unique.setdefault(job.id, job)
     return unique
 
 
-def _same(job: NewJob, task: str, args: str) -> None:
+def _answer(job: NewJob, task: str, args: str, created: bool) -> Inserted | IdConflict:
     if (job.task, job.args) != (task, args):
-        raise IdConflict(f"a job with the id {job.id} exists with another task or other arguments")
+        return IdConflict(f"a job with the id {job.id} exists with another task or other arguments")
+    return Inserted(job.id, created)
+
+
+def _certain(answer: Inserted | IdConflict) -> Inserted:
+    if isinstance(answer, IdConflict):
+        raise answer
+    return answer
+
+
+def insert_new(jobs: Collection[NewJob]) -> Requests[set[UUID]]:
+    """Insert those that are not there yet; answers the ids of these."""
+    ordered = sorted(jobs, key=_number)
+    first = ordered[0]
+    is_plain = not first.priority and _schedule(first) == NOW
+    inserted: Rows
+    if is_plain and len(ordered) == 1:
+        inserted = yield Statement(INSERT_ONE, shape.plain_job(first))
+    elif is_plain and _are_alike(ordered):
+        rows = [{"job_id": job.id, "args": job.args} for job in ordered]
+        inserted = yield Statement(INSERT_ALIKE, shape.common(first), rows)
+    else:
+        inserted = yield Statement(INSERT, rows=[shape.new_job(job) for job in ordered])
+    if len(inserted) == len(ordered):
+        return {job.id for job in ordered}
+    return {shape.uuid(row[0]) for row in inserted}
+
+
+_schedule = attrgetter("delay_us", "due_at", "expires_in_us")
+_likeness = attrgetter(
+    "queue",
+    "task",
+    "priority",
+    "delay_us",
+    "due_at",
+    "expires_in_us",
+    "timeout_us",
+    "policy",
+    "labels",
+    "then",
+    "codec",
+)
+NOW = (None, None, None)
+
+
+def _are_alike(jobs: Sequence[NewJob]) -> bool:
+    """Whether they differ in id and arguments only."""
+    like = _likeness(jobs[0])
+    return all(_likeness(job) == like for job in jobs)
+
+
+def _number(job: NewJob) -> int:
+    return job.id.int
 
 
 @planned(Mode.WRITE)

@@ -99,22 +99,34 @@ def error(text: str | None) -> ErrorInfo | None:
     return None if text is None else msgspec.json.decode(text, type=ErrorInfo)
 
 
-def new_job(job: NewJob) -> dict[str, Any]:
-    """The row source of an insert."""
+def common(job: NewJob) -> dict[str, Any]:
+    """What jobs that differ in id and arguments only have in common, beside their schedule."""
     return {
-        "job_id": job.id,
         "queue": job.queue,
         "task": job.task,
-        "priority": job.priority,
-        "delay_us": job.delay_us,
-        "due_at": job.due_at,
-        "expires_in_us": job.expires_in_us,
         "timeout_us": job.timeout_us,
-        "args": job.args,
         "codec": job.codec,
         "options": options_text(job),
         "labels": msgspec.json.encode(dict(job.labels)).decode() if job.labels else "{}",
     }
+
+
+def plain_job(job: NewJob) -> dict[str, Any]:
+    """The values of one job that is due now and has no head start."""
+    row = common(job)
+    row["job_id"] = job.id
+    row["args"] = job.args
+    return row
+
+
+def new_job(job: NewJob) -> dict[str, Any]:
+    """The row source of an insert."""
+    row = plain_job(job)
+    row["priority"] = job.priority
+    row["delay_us"] = job.delay_us
+    row["due_at"] = job.due_at
+    row["expires_in_us"] = job.expires_in_us
+    return row
 
 
 def verdict(said: Verdict) -> dict[str, Any]:

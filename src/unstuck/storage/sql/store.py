@@ -32,6 +32,7 @@ class SqlStore:
     """What a keeper promises, in SQL. `judge` turns the engine's facts into what looks wrong."""
 
     insert = staticmethod(jobs.insert)
+    insert_each = staticmethod(jobs.insert_each)
     claim = staticmethod(jobs.claim)
     settle = staticmethod(settling.settle)
     write_progress = staticmethod(jobs.write_progress)
