@@ -270,7 +270,13 @@ class BlockingPostgresWire(PostgresWire):
                     self._raw.execute("ROLLBACK")  # a COMMIT that fails ends its transaction
         if fault is Fault.LOST:
             self._break()
-        cursor = self._raw.execute(text, values, **how)
+        cursor, refusal = None, None
+        try:
+            cursor = self._raw.execute(text, values, **how)
+        except psycopg.Error as error:
+            if error.sqlstate is None:
+                raise
+            refusal = error  # the server's own, which is an answer as well
         self._fuse.done()
         if fault is Fault.UNANSWERED:
             self._break()
@@ -278,6 +284,8 @@ class BlockingPostgresWire(PostgresWire):
             return self._raw.execute(text, values, **how)
         if fault is not None and fault.is_deadly:
             self._fuse.die()
+        if refusal is not None:
+            raise refusal
         return cursor
 
     def close(self) -> None:
@@ -297,13 +305,21 @@ class AsyncPostgresWire(PostgresWire):
                     await self._raw.execute("ROLLBACK")  # a COMMIT that fails ends its transaction
         if fault is Fault.LOST:
             self._break()
-        cursor = await self._raw.execute(text, values, **how)
+        cursor, refusal = None, None
+        try:
+            cursor = await self._raw.execute(text, values, **how)
+        except psycopg.Error as error:
+            if error.sqlstate is None:
+                raise
+            refusal = error  # the server's own, which is an answer as well
         self._fuse.done()
         if fault is Fault.UNANSWERED:
             self._break()
             return await self._raw.execute(text, values, **how)
         if fault is not None and fault.is_deadly:
             await self._fuse.adie()
+        if refusal is not None:
+            raise refusal
         return cursor
 
     async def close(self) -> None:

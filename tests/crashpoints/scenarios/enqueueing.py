@@ -42,13 +42,33 @@ def insert(acting: Acting, jobs: list[NewJob]) -> Any:
     return acting.store.insert(jobs)
 
 
+def alike(stage: Stage) -> list[NewJob]:
+    """They differ in id and arguments only, so that all go in the shortest statement."""
+    return [stage.new_job(args=f'{{"n":{n}}}') for n in range(3)]
+
+
+def alike_with_one_there(stage: Stage) -> list[NewJob]:
+    jobs = alike(stage)
+    stage.ask(stage.store.insert(jobs[1:2]))
+    return jobs
+
+
+def insert_each(acting: Acting, jobs: list[NewJob]) -> Any:
+    return acting.store.insert_each(jobs)
+
+
+def enqueue_each(acting: Acting, jobs: list[NewJob]) -> Any:
+    watch = acting.kept("watch", lambda: commands.QueueWatch(lambda said: None))
+    return commands.enqueue_each(acting.store, jobs, watch)
+
+
 def enqueue(acting: Acting, jobs: list[NewJob]) -> Any:
     watch = acting.kept("watch", lambda: commands.QueueWatch(lambda said: None))
     return commands.enqueue(acting.store, jobs, watch)
 
 
-def created(answer: Any) -> list[bool]:
-    return [each.created for each in answer]
+def created(answer: Any) -> list[bool | str]:
+    return ["conflict" if isinstance(each, IdConflict) else each.created for each in answer]
 
 
 SCENARIOS = (
@@ -65,6 +85,30 @@ SCENARIOS = (
     Scenario(
         "insert jobs of which one is another's",
         ("insert",), with_another_there, insert, IdConflict, IdConflict, tells=created,
+    ),
+    Scenario(
+        "insert jobs that are alike", ("insert",), alike, insert, [True] * 3, [False] * 3, tells=created
+    ),
+    Scenario(
+        "insert jobs that are alike, of which one is there",
+        ("insert",), alike_with_one_there, insert, [True, False, True], [False] * 3, tells=created,
+    ),
+    Scenario(
+        "insert each of several jobs",
+        ("insert_each",), several, insert_each, [True] * 4, [False] * 4, tells=created,
+    ),
+    Scenario(
+        "insert each of several jobs of which one is another's",
+        ("insert_each",), with_another_there, insert_each,
+        [True, True, "conflict", True], [False, False, "conflict", False], tells=created,
+    ),
+    Scenario(
+        "insert each of jobs that are alike, of which one is there",
+        ("insert_each",), alike_with_one_there, insert_each, [True, False, True], [False] * 3, tells=created,
+    ),
+    Scenario(
+        "enqueue each of several jobs",
+        ("commands.enqueue_each",), several, enqueue_each, [True] * 4, [False] * 4, tells=created, goes_on=True,
     ),
     Scenario(
         "enqueue a job", ("commands.enqueue",), one, enqueue, [True], [False], tells=created, goes_on=True

@@ -12,7 +12,7 @@ names beside each array (`:queue::text[]`) decide what arrives, as they do for a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from struct import Struct
 from struct import error as OutOfRange
 from typing import Any
@@ -71,7 +71,7 @@ for _kind, _oid in _ARRAYS:
     psycopg.adapters.register_dumper(_kind, type(f"{_kind.__name__}Dumper", (_PackedDumper,), {"oid": _oid}))
 
 
-def packed(values: Sequence[Any]) -> Any:
+def packed(values: list[Any]) -> Any:
     """The values as one binary array, or as they are where that is not known to be the same."""
     count = len(values)
     kinds = set(map(type, values))

@@ -20,13 +20,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, LiteralString
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ConnStatus, TransactionStatus
 
-from unstuck.model.errors import BadSetting
+from unstuck.model.errors import BadSetting, StoreUnavailable
 from unstuck.storage.plan import Mode, Request, Script, Statement
 from unstuck.storage.postgres.arrays import packed
 from unstuck.storage.postgres.dialect import PostgresDialect
@@ -181,6 +181,8 @@ class PostgresConnection(_Common):
                     raise self._said(error) from error
             if self._mode is Mode.TRANSACTION:
                 self.rollback(self._mode)
+                if self.is_spent:
+                    raise StoreUnavailable(f"{self.address.shown} went away before anything was inserted")
                 self.begin(self._mode)
                 self._is_first = False
         try:
@@ -272,6 +274,8 @@ class AsyncPostgresConnection(_Common):
                     raise self._said(error) from error
             if self._mode is Mode.TRANSACTION:
                 await self.rollback(self._mode)
+                if self.is_spent:
+                    raise StoreUnavailable(f"{self.address.shown} went away before anything was inserted")
                 await self.begin(self._mode)
                 self._is_first = False
         try:
@@ -333,7 +337,10 @@ def _watch(descriptor: int) -> Callable[[], bool]:
 
 
 def _packed(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: packed(value) if type(value) is list else value for name, value in values.items()}
+    return {
+        name: packed(cast("list[Any]", value)) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
 
 
 @lru_cache(maxsize=1024)

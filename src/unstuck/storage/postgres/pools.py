@@ -63,7 +63,8 @@ class Pool:
         """Close what is idle."""
         if self._pid == os.getpid():
             with self._changed:
-                idle, self._idle = self._idle, []
+                idle = self._idle.copy()
+                self._idle.clear()
             for connection in idle:
                 connection.close()
 
