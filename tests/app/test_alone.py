@@ -14,9 +14,9 @@ import pytest
 from tests.app import alone
 from tests.app.hand import Hand
 from unstuck import Job, State
-from unstuck.engine.executing import Run
 from unstuck.engine.handler import Kind
 from unstuck.engine.isolating import Isolating
+from unstuck.engine.run import Run
 from unstuck.model.verdict import Answer, Verdict
 
 APPLICATION = "tests.app.alone:app"

@@ -41,7 +41,7 @@ def test_every_judge_asks_the_room(verdict: Verdict) -> None:
 def test_only_a_success_is_followed() -> None:
     assert ENDINGS[0].effects == (Insert((FOLLOWER,)),)
     assert not any(verdict.effects for verdict in ENDINGS[1:])
-    assert FOLLOWING.part(replace(JOB, then=()), ENDINGS[0].event) == ()
+    assert FOLLOWING.part(JOB._replace(then=()), ENDINGS[0].event) == ()
 
 
 def test_the_arguments_of_all_generations_count_together() -> None:

@@ -69,6 +69,8 @@ def seen(value: Any, now_us: int) -> Any:
         return Away((value - EPOCH) / timedelta(seconds=1) - now_us / SECOND)
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: seen_field(each.name, getattr(value, each.name), now_us) for each in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: seen_field(name, part, now_us) for name, part in value._asdict().items()}
     if isinstance(value, Mapping):
         return {key: seen(part, now_us) for key, part in value.items()}
     if isinstance(value, frozenset | set):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -189,7 +188,7 @@ class SideBySide(RuleBasedStateMachine):
         for number, way in picked:
             for job, worker in self.pick(those, [number]):
                 verdict = WAYS[way](job, worker)
-                verdicts.append(replace(verdict, delay_us=verdict.delay_us and 3 * UNIT))
+                verdicts.append(verdict._replace(delay_us=verdict.delay_us and 3 * UNIT))
         self.both("settle", verdicts)
         self.verdicts += verdicts
 
@@ -243,7 +242,7 @@ class SideBySide(RuleBasedStateMachine):
             rescuing.lost(job, new_id(), None if worker is None else worker.id, "gone")
             for job, worker in self.both("orphans", ALL, include_missing=True)
         ]
-        self.both("settle", [replace(each, delay_us=each.delay_us and UNIT) for each in verdicts])
+        self.both("settle", [each._replace(delay_us=each.delay_us and UNIT) for each in verdicts])
 
     @rule(picked=some, again=durations)
     def park(self, picked: list[int], again: int) -> None:

@@ -180,7 +180,7 @@ def test_a_request_judged_before_a_hand_back_is_refused_after_it(trial: Trial) -
 
 def test_a_verdict_of_a_job_that_is_not_there_is_refused(trial: Trial) -> None:
     worker = trial.add_worker()
-    job = replace(trial.start(worker), id=new_id())
+    job = trial.start(worker)._replace(id=new_id())
     assert trial.end(judging.failed(job, new_id(), worker, BOOM, 0.5)) is Answer.REFUSED
     assert trial.attempts(job.id) == []
 

@@ -74,7 +74,7 @@ def test_words_and_details_are_kept_to_the_letter(trial: Trial) -> None:
     job = trial.start(worker)
     error = ErrorInfo("Größe'\"", "line 1\nline 2 \\ ; -- 世界 🙂", 'File "<x>", line 1\n\t…')
     detail = {"exit": -11, "peak": 1.5, "nested": {"a": [1, None, True]}, "ü": "'"}
-    trial.end(replace(judging.failed(job, new_id(), worker, error, 0.5), detail=detail))
+    trial.end(judging.failed(job, new_id(), worker, error, 0.5)._replace(detail=detail))
     (row,) = trial.attempts(job.id)
     assert (row.error, row.detail) == (error, detail)
     assert trial.row(job.id).error == error

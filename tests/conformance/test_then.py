@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,7 +128,7 @@ def test_an_ending_whose_follow_up_cannot_be_inserted_is_not_recorded(trial: Tri
     good = judging.succeeded(job, new_id(), worker, "1")
     nowhere: Any = None
     with pytest.raises(refusal):
-        trial.end(replace(good, effects=(Insert((new_job(), new_job(queue=nowhere))),)))
+        trial.end(good._replace(effects=(Insert((new_job(), new_job(queue=nowhere))),)))
     row = trial.row(job.id)
     assert (row.state, row.verdict_id, row.worker_id) == (State.RUNNING, None, worker)
     assert trial.end(good) is Answer.ACCEPTED

@@ -27,8 +27,8 @@ from unstuck.engine.child import ChildOrder, work
 from unstuck.engine.children import Child
 from unstuck.engine.context import Context, current_context
 from unstuck.engine.env import Env
-from unstuck.engine.executing import Run, died
 from unstuck.engine.page import Page
+from unstuck.engine.run import Run, died
 from unstuck.engine.solo import Solo
 from unstuck.engine.supervisor import Supervisor
 from unstuck.engine.worker import slots_of

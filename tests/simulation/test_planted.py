@@ -7,7 +7,6 @@ speak up is named, so that a seed that fails for another reason does not count.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,7 +34,7 @@ def fence_guard_dropped(patch: pytest.MonkeyPatch) -> None:
     def careless(tables: MemoryTables, verdict: Verdict, now_us: int) -> Answer:
         job = tables.jobs.get(verdict.job_id)
         if job is not None and job.state is State.RUNNING:
-            verdict = replace(verdict, fence=job.fence)
+            verdict = verdict._replace(fence=job.fence)
         return real(tables, verdict, now_us)
 
     patch.setattr(living, "_settle_one", careless)
@@ -95,7 +94,7 @@ def attempt_counted_at_hand_back(patch: pytest.MonkeyPatch) -> None:
     real = judging.handed_back
 
     def careless(*args: Any, **options: Any) -> Verdict:
-        return replace(real(*args, **options), counts=Counts(failures=1, handbacks=1))
+        return real(*args, **options)._replace(counts=Counts(failures=1, handbacks=1))
 
     patch.setattr(judging, "handed_back", careless)
 
@@ -105,7 +104,7 @@ def answer_believed_without_the_store(patch: pytest.MonkeyPatch) -> None:
     real = living.settle
 
     def careless(tables: MemoryTables, verdicts: Sequence[Verdict]) -> list[Settled]:
-        return [replace(each, answer=Answer.ACCEPTED) for each in real(tables, verdicts)]
+        return [each._replace(answer=Answer.ACCEPTED) for each in real(tables, verdicts)]
 
     patch.setattr(living, "settle", careless)
 

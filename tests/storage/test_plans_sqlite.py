@@ -34,7 +34,9 @@ OWNED = FRONT // 20 + 5 * TAKEN
 """How many jobs the living worker runs here, at most."""
 
 BUDGETS = {
-    **dict.fromkeys(("insert", "claim", "settle", "promote", "prune_jobs"), FEW + PER_ROW * TAKEN),
+    **dict.fromkeys(
+        ("insert", "claim", "settle", "settle_successes", "promote", "prune_jobs"), FEW + PER_ROW * TAKEN
+    ),
     **dict.fromkeys(("write_progress", "write_logs", "write_attempts"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("expired", "waiting_unhandled", "inspect_jobs"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("look", "owned", "workers", "workers_by_id"), FEW + 50 * OWNED),
@@ -46,6 +48,7 @@ BUDGETS = {
 INDEXES = {
     "claim": "unstuck_jobs_claim",
     "settle": "autoindex_unstuck_jobs_1",
+    "settle_successes": "autoindex_unstuck_jobs_1",
     "promote": "unstuck_jobs_wake",
     "expired": "unstuck_jobs_wake",
     "orphans": "unstuck_jobs_worker",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from unstuck.engine.handler import Kind
 from unstuck.model.job import ClaimedJob
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A claimed job that has not started: under which withdrawal number it was claimed, and when."""
 
     job: ClaimedJob
@@ -37,6 +36,10 @@ class Buffer:
         """How many wait for this kind of place."""
         return len(self._lines[kind])
 
+    def of(self, kind: Kind) -> Iterable[Held]:
+        """Those that wait for this kind of place."""
+        return self._lines[kind]
+
     def put(self, held: Held) -> None:
         """Last in its line."""
         self._lines[held.kind].append(held)
@@ -45,10 +48,10 @@ class Buffer:
         """First in its line again."""
         self._lines[held.kind].appendleft(held)
 
-    def take(self, kind: Kind) -> Held | None:
-        """The first that waits for this kind of place."""
+    def take(self, kind: Kind, count: int) -> list[Held]:
+        """The first so many that wait for this kind of place."""
         line = self._lines[kind]
-        return line.popleft() if line else None
+        return [line.popleft() for _ in range(min(count, len(line)))]
 
     def take_where(self, is_meant: Callable[[Held], bool]) -> list[Held]:
         """Take out all that are meant."""

@@ -20,11 +20,11 @@ from uuid import UUID
 import msgspec
 
 from unstuck.engine.env import Env
-from unstuck.engine.executing import Isolate
 from unstuck.engine.framing import die_with_parent, read_frame
 from unstuck.engine.handler import Application
 from unstuck.engine.importing import load_application
 from unstuck.engine.page import Page
+from unstuck.engine.run import Isolate
 from unstuck.engine.saying import Saying
 from unstuck.engine.worker import Left, Worker
 from unstuck.model.errors import BadSetting, StoreError

@@ -22,6 +22,8 @@ from unstuck.rules.settings import QueueShare
 from unstuck.storage.protocol import Cursor
 
 PREFETCH_MAX = 500
+UNSETTLED_MAX = 1000
+"""So many endings that the store has not confirmed mean that it cannot follow: nothing is claimed ahead then."""
 
 
 class Course(NamedTuple):
@@ -87,13 +89,19 @@ class Claiming:
         """Which tasks, and how many, this course could start now."""
         shift, executor = self._shift, self._executor
         tasks = self._tasks[course.kind]
+        fast = [name for name in tasks if executor.is_fast(name)] if course.kind is not Kind.ISOLATED else []
+        limit = executor.room(course.kind) - shift.buffer.count(course.kind)
         if course.is_prefetch:
-            tasks = [name for name in tasks if executor.is_fast(name)]
+            tasks = fast
             slowest = max((executor.mean(name) for name in tasks), default=1.0)
-            in_half_a_poll = int(shift.settings.poll / 2 / max(slowest, 1e-6))
-            limit = min(PREFETCH_MAX, in_half_a_poll) - len(shift.buffer) - len(shift.outbox)
-        else:
-            limit = executor.room(course.kind) - shift.buffer.count(course.kind)
+            in_half_a_poll = int(executor.places(course.kind) * shift.settings.poll / 2 / max(slowest, 1e-6))
+            ahead = min(PREFETCH_MAX, in_half_a_poll) if len(shift.outbox) < UNSETTLED_MAX else 0
+            # Many at once, or as many as there are places: what is left in hand lasts until the answer comes.
+            if len(shift.buffer) <= ahead // 2:
+                limit = max(limit, ahead - len(shift.buffer))
+        elif fast:
+            tasks = [name for name in tasks if name not in fast]
+            limit = executor.room_for_slow(course.kind) if tasks else 0
         if course.share.limit is not None:
             limit = min(limit, course.share.limit - self._in_hand(course.share.name))
         return tasks, min(limit, PREFETCH_MAX)

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -26,17 +25,21 @@ LOG_BYTES_MAX = 2048
 current_context: ContextVar[Context] = ContextVar("unstuckcurrent_context")
 
 
-@dataclass(eq=False)
+def _nobody(context: Context) -> None:
+    """Hears what a context notes where nobody else does."""
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Context:
     """The running attempt: what `unstuck.current()` returns inside a job."""
 
     job: ClaimedJob
     worker_id: UUID
-    _wrote: Callable[[Context], None] = field(repr=False, default=lambda context: None)
+    _wrote: Callable[[Context], None] = field(repr=False, default=_nobody)
     _settle_inside: Callable[[Context, Any, Any], Any] | None = field(repr=False, default=None)
-    _stop: Event = field(default_factory=Event, repr=False)
+    _must_stop: bool = field(default=False, repr=False)
     _progress: tuple[float, float | None, str] | None = field(default=None, repr=False)
-    _lines: deque[tuple[int, str]] = field(default_factory=deque[tuple[int, str]], repr=False)
+    _lines: deque[tuple[int, str]] | None = field(default=None, repr=False)
     _numbered: int = field(default=0, repr=False)
     verdict_id: UUID | None = field(default=None, repr=False)
     is_settled: bool = field(default=False, repr=False)
@@ -69,11 +72,11 @@ class Context:
     @property
     def cancelled(self) -> bool:
         """Whether this attempt should stop: asked to cancel, timed out, or no longer the owner."""
-        return self._stop.is_set()
+        return self._must_stop
 
     def ask_to_stop(self) -> None:
         """Turn `cancelled` true; for the engine."""
-        self._stop.set()
+        self._must_stop = True
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Say how far the job is; the last value is kept, written at most once a second.
@@ -91,6 +94,8 @@ class Context:
             return
         self._numbered += 1
         last = self._numbered == LOG_LINES_MAX
+        if self._lines is None:
+            self._lines = deque()
         self._lines.append((self._numbered, "(further lines are not kept)" if last else _cut(text)))
         self._wrote(self)
 
@@ -108,6 +113,8 @@ class Context:
 
     def put_back(self, lines: list[tuple[int, str]]) -> None:
         """The store did not take these lines: keep them for the next time."""
+        if self._lines is None:
+            self._lines = deque()
         self._lines.extendleft(reversed(lines))
 
     def settling(self, tx: Any, result: Any = None) -> Any:

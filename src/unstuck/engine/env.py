@@ -15,12 +15,12 @@ from uuid import UUID
 
 from unstuck.model.ids import uuid7
 
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
 
 def boottime() -> float:
     """Seconds since the machine booted, sleep included; monotonic time where there is no such clock."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)

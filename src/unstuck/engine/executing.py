@@ -17,24 +17,24 @@ import asyncio
 import contextvars
 import ctypes
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
-from uuid import UUID
 
 from unstuck.engine import concluding
 from unstuck.engine.buffer import Held
 from unstuck.engine.concluding import Stop
 from unstuck.engine.context import Context, current_context
-from unstuck.engine.handler import Handler, Kind
+from unstuck.engine.deadlines import Deadlines
+from unstuck.engine.handler import Kind
 from unstuck.engine.page import Phase
+from unstuck.engine.run import Isolate, Run, carried
 from unstuck.engine.saying import Saying
 from unstuck.engine.shift import Key, Shift
 from unstuck.engine.threads import ThreadPool
 from unstuck.model.errors import Steering
 from unstuck.model.job import ClaimedJob
 from unstuck.model.verdict import Verdict
-from unstuck.rules import judging, rescuing
+from unstuck.rules import judging
 
 log = logging.getLogger("unstuck.engine")
 
@@ -43,46 +43,6 @@ FAST_SAMPLES = 20
 MEMORY_OF_MEAN = 0.05
 REST_SECONDS = 1.0
 """How long a place stays empty in which something could not even be started: what goes back comes again at once."""
-
-
-@dataclass(eq=False)
-class Run:
-    """One started attempt."""
-
-    job: ClaimedJob
-    handler: Handler
-    kind: Kind
-    slot: int
-    verdict_id: UUID
-    context: Context
-    started_at: float
-    stop: Stop = Stop.NOT
-    why: str = ""
-    task: asyncio.Task[Any] | None = None
-    thread_id: int | None = None
-    timers: list[asyncio.TimerHandle] = field(default_factory=list[asyncio.TimerHandle])
-
-    @property
-    def key(self) -> Key:
-        """(job id, fence)."""
-        return self.job.id, self.job.fence
-
-
-Isolate = Callable[[Run], Awaitable[Verdict]]
-
-
-@dataclass(frozen=True, slots=True)
-class Escaped:
-    """What a coroutine raised that asyncio would let through its loop, ending the whole process."""
-
-    error: BaseException
-
-
-async def _contained(function: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
-    try:
-        return await function(**arguments)
-    except (SystemExit, KeyboardInterrupt) as error:
-        return Escaped(error)
 
 
 class Executor:
@@ -99,20 +59,36 @@ class Executor:
         self._saying = Saying(shift.env.now)
         self._settle_inside = settle_inside
         settings = shift.settings
-        self._free = {
+        self._places = {
             Kind.ASYNC: settings.concurrency,
             Kind.PLAIN: settings.threads,
             Kind.ISOLATED: settings.isolated,
         }
-        self._kinds = {handler.kind for handler in shift.handlers.values()}
+        self._free = dict(self._places)
+        self._kinds = tuple({handler.kind: None for handler in shift.handlers.values()})
         self._pool = ThreadPool(settings.threads, asyncio.get_running_loop())
         self._slots: dict[Key, int] = {}
         self._means: dict[str, tuple[int, float]] = {}
+        # Jobs are started and ended from inside other jobs' tasks; what they begin must not see those contexts.
+        self._ground = contextvars.copy_context()
+        self._deadlines = Deadlines(shift.env.now, shift.runs.values, self._time_out, self._ground)
+        self._is_turning = False
         self.wrote: Callable[[Context], None] = lambda context: None
 
     def room(self, kind: Kind) -> int:
         """Free places of this kind."""
         return self._free[kind]
+
+    def places(self, kind: Kind) -> int:
+        """All places of this kind, free or not."""
+        return self._places[kind]
+
+    def room_for_slow(self, kind: Kind) -> int:
+        """Places of this kind in which nothing slow runs and for which nothing slow waits. What is fast leaves
+        its place in a moment, and must not keep others from being claimed however much of it there is."""
+        runs, held = self._shift.runs.values(), self._shift.buffer.of(kind)
+        running = sum(run.kind is kind and not self.is_fast(run.job.task) for run in runs)
+        return self._places[kind] - running - sum(not self.is_fast(each.job.task) for each in held)
 
     def mean(self, task: str) -> float:
         """The recent mean of a task's running time, in seconds; a second where nothing is known."""
@@ -139,13 +115,14 @@ class Executor:
 
     def start_next(self) -> None:
         """Start from the buffer whatever has a place, in order of the line within each kind."""
-        shift = self._shift
+        buffer = self._shift.buffer
         for kind in Kind:
-            while self._free[kind] > 0 and shift.buffer.count(kind) and shift.may_start:
-                held = shift.buffer.take(kind)
-                if held is not None and not self._begin(held):
-                    shift.buffer.put_back(held)
-                    break
+            while (
+                (places := min(self._free[kind], buffer.count(kind))) > 0
+                and self._shift.may_start
+                and self._begin(kind, places)
+            ):
+                pass
         self._show_places()
 
     def _show_places(self) -> None:
@@ -156,32 +133,47 @@ class Executor:
         if not free or shift.buffer:
             shift.page.busy_at = shift.env.now()
 
-    def _begin(self, held: Held) -> bool:
-        shift, job, kind, now = self._shift, held.job, held.kind, self._shift.env.now()
-        handler = shift.handlers[job.task]
-        timeout = None if job.timeout_us is None else job.timeout_us / 1_000_000
+    def _begin(self, kind: Kind, places: int) -> bool:
+        """Begin as many as there are places: write their slots, *then* look whether they may start. False
+        where nothing more can begin now."""
+        shift, page, now = self._shift, self._shift.page, self._shift.env.now()
         phase = Phase.ISOLATED if kind is Kind.ISOLATED else Phase.RUNNING
-        slot = shift.page.write_slot(job.id, job.fence, phase, now + timeout if timeout else 0.0)
-        if slot is None:
-            return False
-        if held.withdrawn != shift.page.withdrawn:
-            shift.page.set_phase(slot, Phase.EMPTY)
-            shift.hand_back(job, started=False, why="withdrawn before its start")
-            return True
-        if not shift.may_start:
-            shift.page.set_phase(slot, Phase.EMPTY)
-            return False
-        context = Context(job, shift.id, self.wrote, self._settle_inside)
-        run = Run(job, handler, kind, slot, shift.env.new_id(), context, now)
-        context.verdict_id = run.verdict_id
+        taken = shift.buffer.take(kind, places)
+        group: list[tuple[Held, int]] = []
+        for held in taken:
+            job = held.job
+            deadline = 0.0 if job.timeout_us is None else now + job.timeout_us / 1_000_000
+            slot = page.write_slot(job.id, job.fence, phase, deadline)
+            if slot is None:
+                break
+            group.append((held, slot))
+        for held in reversed(taken[len(group) :]):
+            shift.buffer.put_back(held)
+        withdrawn, may_start = page.withdrawn, shift.may_start
+        for held, slot in group if may_start else reversed(group):
+            if held.withdrawn != withdrawn:
+                page.set_phase(slot, Phase.EMPTY)
+                shift.hand_back(held.job, started=False, why="withdrawn before its start")
+            elif not may_start:
+                page.set_phase(slot, Phase.EMPTY)
+                shift.buffer.put_back(held)
+            else:
+                self._start(held, slot, now)
+        return may_start and len(group) == len(taken)
+
+    def _start(self, held: Held, slot: int, now: float) -> None:
+        shift, job, kind = self._shift, held.job, held.kind
+        verdict_id = shift.env.new_id()
+        context = Context(job, shift.id, self.wrote, self._settle_inside, verdict_id=verdict_id)
+        run = Run(job, shift.handlers[job.task], kind, slot, verdict_id, context, now)
+        key = job.id, job.fence
         self._free[kind] -= 1
-        self._slots[run.key] = slot
-        shift.runs[run.key] = run
-        if timeout is not None:
-            loop = asyncio.get_running_loop()
-            run.timers.append(loop.call_later(timeout, self._stop, run, Stop.TIMEOUT, "timeout"))
+        self._slots[key] = slot
+        shift.runs[key] = run
+        if job.timeout_us is not None:
+            run.deadline = now + job.timeout_us / 1_000_000
+            self._deadlines.expect(run.deadline)
         self._launch(run)
-        return True
 
     def _launch(self, run: Run) -> None:
         try:
@@ -191,19 +183,19 @@ class Executor:
             verdict = concluding.of_bad_payload(run.job, run.verdict_id, self._shift.id, error, dice)
             self._conclude(run, verdict)
             return
-        scope = contextvars.copy_context()
+        scope = self._ground.copy()
         scope.run(current_context.set, run.context)
         if run.kind is Kind.ISOLATED and self._isolate is not None:
-            run.task = asyncio.ensure_future(self._isolate(run))
-            run.task.add_done_callback(lambda task: self._isolated_ended(run, task))
+            run.task = self._ground.run(asyncio.ensure_future, self._isolate(run))
+            run.task.add_done_callback(lambda task: self._isolated_ended(run, task), context=self._ground)
         elif run.handler.kind is Kind.ASYNC:
-            work = _contained(run.handler.function, arguments)
+            work = carried(run, arguments, self._shift.env.now, self._ended)
             run.task = asyncio.get_running_loop().create_task(work, context=scope)
-            run.task.add_done_callback(lambda task: self._task_ended(run, task))
         else:
-            function = run.handler.function
+            function, now = run.handler.function, self._shift.env.now
 
             def call() -> Any:
+                run.started_at = now()
                 run.thread_id = (
                     ctypes.pythonapi.PyThread_get_thread_ident() if run.handler.interrupt_threads else None
                 )
@@ -219,18 +211,14 @@ class Executor:
             except RuntimeError as error:
                 self._could_not_start(run, "no thread", error, started=False)
 
-    def _task_ended(self, run: Run, task: asyncio.Task[Any]) -> None:
-        if task.cancelled():
-            self._ended(run, None, asyncio.CancelledError("the task cancelled itself"))
-        else:
-            error = task.exception()
-            result: Any = None if error else task.result()
-            if isinstance(result, Escaped):
-                result, error = None, result.error
-            self._ended(run, result, error)
+    def find_ended(self) -> None:
+        """Conclude what somebody else cancelled before its first step: it ends without a word."""
+        for run in list(self._shift.runs.values()):
+            if run.task is not None and run.kind is Kind.ASYNC and run.task.done():
+                self._ended(run, None, asyncio.CancelledError("cancelled before its first step"))
 
     def _isolated_ended(self, run: Run, task: asyncio.Task[Verdict]) -> None:
-        if run.key not in self._shift.runs:
+        if run.is_over:
             return
         error = None if task.cancelled() else task.exception()
         if run.stop is Stop.NOT and (task.cancelled() or error is not None):
@@ -245,7 +233,7 @@ class Executor:
             self._conclude(run, task.result())
 
     def _ended(self, run: Run, result: Any, error: BaseException | None) -> None:
-        if run.key not in self._shift.runs:
+        if run.is_over:
             return
         self._learn(run)
         try:
@@ -281,25 +269,29 @@ class Executor:
 
     def _conclude(self, run: Run, verdict: Verdict, rest: float = 0.0) -> None:
         shift = self._shift
-        for timer in run.timers:
-            timer.cancel()
+        if run.patience is not None:
+            run.patience.cancel()
+        run.is_over = True
         del shift.runs[run.key]
         if rest:
-            asyncio.get_running_loop().call_later(rest, self._rested, run.kind)
+            asyncio.get_running_loop().call_later(rest, self._rested, run.kind, context=self._ground)
         else:
             self._free[run.kind] += 1
         shift.page.set_phase(run.slot, Phase.ENDED)
         shift.deliver(verdict)
-        if shift.buffer:
-            self.start_next()
-        else:
-            self._show_places()
-        shift.claim_now()
+        if not self._is_turning:
+            self._is_turning = True
+            asyncio.get_running_loop().call_soon(self._go_on, context=self._ground)
+
+    def _go_on(self) -> None:
+        """After all that ended in this turn of the loop: fill the places that they left."""
+        self._is_turning = False
+        self.start_next()
+        self._shift.claim_now()
 
     def _rested(self, kind: Kind) -> None:
         self._free[kind] += 1
-        self.start_next()
-        self._shift.claim_now()
+        self._go_on()
 
     def confirmed(self, key: Key) -> None:
         """The store has the ending of this attempt: its slot is free."""
@@ -328,23 +320,30 @@ class Executor:
         if run is not None:
             run.context.ask_to_stop()
 
+    def _time_out(self, run: Run) -> None:
+        self._stop(run, Stop.TIMEOUT, "timeout")
+
     def _stop(self, run: Run, stop: Stop, why: str) -> None:
-        if run.key not in self._shift.runs:
+        if run.is_over:
             return
         run.stop, run.why = stop, why
         run.context.ask_to_stop()
         if run.task is not None:
+            if run.kind is Kind.ASYNC:
+                # Before its first step a task ends without coming to its coroutine.
+                run.task.add_done_callback(lambda task: self._ended(run, None, asyncio.CancelledError()))
             run.task.cancel()
         elif run.thread_id is not None and stop is Stop.TIMEOUT:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(run.thread_id), ctypes.py_object(TimeoutError)
             )
         if stop is not Stop.CANCEL or run.kind is not Kind.PLAIN:
-            loop = asyncio.get_running_loop()
-            run.timers.append(loop.call_later(self._shift.settings.timeout_grace, self._give_up, run))
+            loop, grace = asyncio.get_running_loop(), self._shift.settings.timeout_grace
+            if run.patience is None:
+                run.patience = loop.call_later(grace, self._give_up, run, context=self._ground)
 
     def _give_up(self, run: Run) -> None:
-        if run.key not in self._shift.runs:
+        if run.is_over:
             return
         log.warning(
             "job %s (%s) did not stop within %g s after %s; its process will be replaced",
@@ -372,8 +371,3 @@ class Executor:
         took = self._shift.env.now() - run.started_at
         samples, mean = self._means.get(run.job.task, (0, took))
         self._means[run.job.task] = (samples + 1, mean + (took - mean) * MEMORY_OF_MEAN)
-
-
-def died(run: Run, worker_id: UUID, detail: dict[str, Any]) -> Verdict:
-    """The verdict of an isolated attempt whose own process died: certainly its own crash."""
-    return rescuing.crashed(run.job, run.verdict_id, worker_id, {"died": True, **detail})

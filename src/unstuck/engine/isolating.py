@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from unstuck.engine.executing import Run, died
+from unstuck.engine.run import Run, died
 from unstuck.model.job import ClaimedJob
 from unstuck.model.verdict import Verdict
 

@@ -37,6 +37,7 @@ class Looking:
             shift.is_draining = True
         for key in look.cancel:
             self._executor.ask_cancel(key)
+        self._executor.find_ended()
         self._give_back_what_waits()
         ready, pause = dict(look.ready), shift.settings.poll
         if look.next_alarm_us is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from itertools import islice
 from uuid import UUID
 
 import msgspec
@@ -56,8 +56,8 @@ class Settling:
             await self._write_words()
         except Exception as error:
             unsaid = error  # words that nobody takes must not hold up the endings of everybody
-        shift.page.unsettled_since = min(shift.ended_at.values(), default=0.0)
-        group = [verdict for _, verdict in zip(range(self._group_max), shift.outbox.values(), strict=False)]
+        shift.page.unsettled_since = next(iter(shift.ended_at.values()), 0.0)  # in order of their ends
+        group = list(islice(shift.outbox.values(), self._group_max))
         if group:
             await self._flush(group)
         if unsaid is not None:
@@ -78,13 +78,14 @@ class Settling:
             return
         self._group_max = min(GROUP_MAX, self._group_max * 2)
         shift.page.round_trip = shift.env.now()
-        for answer in settled:
-            key = answer.verdict.job_id, answer.verdict.fence
-            if answer.answer is Answer.REFUSED:
-                log.info("the ending of job %s was refused: it is no longer ours", key[0])
+        for verdict, answer in settled:
+            key = verdict.job_id, verdict.fence
+            if answer is Answer.REFUSED:
+                log.info("the ending of job %s was refused: it is no longer ours", verdict.job_id)
             shift.outbox.pop(key, None)
             shift.ended_at.pop(key, None)
-            self._bad_since.pop(key, None)
+            if self._bad_since:
+                self._bad_since.pop(key, None)
             self._executor.confirmed(key)
 
     def _stand_back(self, group: Sequence[Verdict]) -> None:
@@ -124,8 +125,7 @@ class Settling:
             verdict.job_id,
             error,
         )
-        self._shift.outbox[key] = replace(
-            verdict,
+        self._shift.outbox[key] = verdict._replace(
             result=None,
             effects=(),
             error=ErrorInfo("CannotSettle", f"the ending could not be stored: {type(error).__name__}"),

@@ -25,7 +25,7 @@ from unstuck.storage.plan import Lane
 from unstuck.storage.protocol import Store
 
 if TYPE_CHECKING:
-    from unstuck.engine.executing import Run
+    from unstuck.engine.run import Run
 
 Key = tuple[UUID, int]
 

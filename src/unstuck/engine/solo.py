@@ -13,12 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from unstuck.engine.env import Env
-from unstuck.engine.executing import Isolate
 from unstuck.engine.handler import Handler
 from unstuck.engine.looping import Loop
 from unstuck.engine.page import Page
 from unstuck.engine.pruning import Pruning
 from unstuck.engine.renewing import Renewing
+from unstuck.engine.run import Isolate
 from unstuck.engine.sweeping import Sweeping
 from unstuck.engine.worker import Left, Worker, slots_of
 from unstuck.model.errors import StoreError

@@ -21,7 +21,7 @@ from uuid import UUID
 from unstuck.engine.claiming import Claiming
 from unstuck.engine.context import Context
 from unstuck.engine.env import Env
-from unstuck.engine.executing import Executor, Isolate
+from unstuck.engine.executing import Executor
 from unstuck.engine.fencing import Fencing
 from unstuck.engine.handler import Handler
 from unstuck.engine.isolating import Isolating
@@ -30,6 +30,7 @@ from unstuck.engine.looking import Looking
 from unstuck.engine.looping import STUCK_LEASES, Loop
 from unstuck.engine.page import Page
 from unstuck.engine.reconciling import Reconciling
+from unstuck.engine.run import Isolate
 from unstuck.engine.saying import Saying
 from unstuck.engine.settling import Settling
 from unstuck.engine.shift import Shift

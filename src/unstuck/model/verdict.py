@@ -11,9 +11,8 @@ The constructors in `unstuck.rules` build the legal combinations; nothing else m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from unstuck.model.effects import Effect
@@ -34,8 +33,7 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """By how much each count of the row rises. `snoozes` None sets the count of snoozes in a row to 0."""
 
     failures: int = 0
@@ -47,9 +45,11 @@ class Counts:
 
 NOTHING_COUNTED = Counts()
 
+NO_DETAIL: dict[str, Any] = {}
+"""Shared by all verdicts that have nothing to add; nobody writes into a verdict."""
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+
+class Verdict(NamedTuple):
     """The fenced outcome of one attempt, or the ending of a job that was not running.
 
     `delay_us` is the alarm of a target that needs one; `keep_us` says how long an ended row is kept.
@@ -72,7 +72,7 @@ class Verdict:
     attempt: int = 1
     started: bool = True
     worker_id: UUID | None = None
-    detail: dict[str, Any] = field(default_factory=dict[str, Any])
+    detail: dict[str, Any] = NO_DETAIL
     effects: tuple[Effect, ...] = ()
 
     @property
@@ -95,8 +95,7 @@ class Answer(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """The answer to one verdict.
 
     `ALREADY`: this very verdict was recorded before, its answer was lost. `REFUSED`: somebody else

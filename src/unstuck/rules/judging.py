@@ -26,7 +26,7 @@ def succeeded(
         job_id=job.id,
         fence=job.fence,
         event=Event.SUCCEED,
-        keep_us=keep_us(job.policy, State.SUCCEEDED),
+        keep_us=job.policy.keep_succeeded_us,
         result=result,
         error=ErrorInfo("ResultNotKept", not_kept) if not_kept else None,
         attempt=job.attempt,

@@ -28,4 +28,7 @@ PARTS: tuple[Part, ...] = (follow,)
 
 def effects_of(job: ClaimedJob | Job, event: Event) -> tuple[Effect, ...]:
     """Everything that follows from this job ending with `event`."""
-    return tuple(effect for part in PARTS for effect in part(job, event))
+    effects: tuple[Effect, ...] = ()
+    for part in PARTS:
+        effects += part(job, event)
+    return effects

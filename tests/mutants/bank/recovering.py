@@ -239,8 +239,8 @@ MUTANTS = (
     Mutant(
         "withdrawal_ignored",
         "engine/executing.py",
-        "        if held.withdrawn != shift.page.withdrawn:",
-        "        if held.withdrawn > shift.page.withdrawn:",
+        "            if held.withdrawn != withdrawn:",
+        "            if held.withdrawn > withdrawn:",
         "A child that wakes up starts what was taken away from it meanwhile.",
         "Of a start and a withdrawal that meet, one gives way.",
         ("unit/engine/test_executing.py",),
@@ -248,8 +248,8 @@ MUTANTS = (
     Mutant(
         "a_withdrawn_slot_stays",
         "engine/executing.py",
-        '            shift.page.set_phase(slot, Phase.EMPTY)\n            shift.hand_back(job, started=False, why="withdrawn',
-        '            shift.hand_back(job, started=False, why="withdrawn',
+        '                page.set_phase(slot, Phase.EMPTY)\n                shift.hand_back(held.job, started=False, why="withdrawn',
+        '                shift.hand_back(held.job, started=False, why="withdrawn',
         "What was given back before its start stands on the page as started.",
         "A slot says what has started until the store has its ending.",
         ("unit/engine/test_executing.py",),

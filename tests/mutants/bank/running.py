@@ -47,8 +47,8 @@ MUTANTS = (
     Mutant(
         "the_timeout_never_strikes",
         "engine/executing.py",
-        "        if timeout is not None:\n            loop = asyncio.get_running_loop()\n",
-        "        if timeout is not None and kind is Kind.ISOLATED:\n            loop = asyncio.get_running_loop()\n",
+        "        if job.timeout_us is not None:\n            run.deadline =",
+        "        if job.timeout_us is not None and kind is Kind.ISOLATED:\n            run.deadline =",
         "Only isolated attempts have a timeout.",
         "Who hangs ends at its timeout.",
         ("seeds memory",),

@@ -9,9 +9,10 @@ from uuid import UUID, uuid4
 
 from unstuck.engine.claiming import Claiming
 from unstuck.engine.env import Env
-from unstuck.engine.executing import Executor, Isolate
+from unstuck.engine.executing import Executor
 from unstuck.engine.looking import Looking
 from unstuck.engine.page import Page
+from unstuck.engine.run import Isolate
 from unstuck.engine.settling import Settling
 from unstuck.engine.shift import Shift
 from unstuck.model.job import Job, NewJob

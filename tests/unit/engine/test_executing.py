@@ -9,9 +9,9 @@ import pytest
 
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
-from unstuck.engine.executing import Run
 from unstuck.engine.handler import Kind
 from unstuck.engine.page import Phase
+from unstuck.engine.run import Run
 from unstuck.model.states import Event, Reason
 from unstuck.model.verdict import Verdict
 from unstuck.rules import judging, rescuing

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
-from unstuck.engine.executing import Stop
+from unstuck.engine.concluding import Stop
 from unstuck.engine.fencing import Fencing
 from unstuck.engine.handler import Kind
 from unstuck.model.errors import StoreUnavailable

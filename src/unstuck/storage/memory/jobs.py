@@ -232,8 +232,7 @@ def _alarm(target: State, expires_at: datetime | None, now_us: int, delay_us: in
 
 
 def _as_cancelled(job: Job, verdict: Verdict) -> Verdict:
-    return replace(
-        verdict,
+    return verdict._replace(
         event=Event.CANCEL,
         reason=Reason.CANCELLED,
         counts=NOTHING_COUNTED,

@@ -172,6 +172,24 @@ WHERE j.id = v.job_id
     AND (j.verdict_id IS NULL OR j.verdict_id <> v.said_id)
 RETURNING id, verdict_id
 
+-- name: settle_successes
+-- The same for endings that are nothing but successes kept for the same time: what they share is said once.
+UPDATE {jobs} AS j SET
+    state = :target,
+    reason = NULL,
+    verdict_id = v.said_id,
+    worker_id = NULL,
+    wake_at = NULL,
+    finished_at = {now},
+    keep_until = {after :keep_us},
+    result = v.result,
+    error = NULL
+FROM {rows v: job_id uuid, job_fence bigint, said_id uuid, result text}
+WHERE j.id = v.job_id AND j.fence = v.job_fence AND j.state = :source
+    AND j.cancel_asked_at IS NULL
+    AND (j.verdict_id <> v.said_id OR j.verdict_id IS NULL)
+RETURNING verdict_id
+
 -- name: judged
 -- What the rows say that a settle did not move; locked, so that what follows is judged by what is true.
 SELECT j.id, j.fence, j.state, j.verdict_id, j.cancel_asked_at IS NOT NULL, j.options

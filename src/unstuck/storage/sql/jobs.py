@@ -154,7 +154,7 @@ def claim(
             "target": target_of(State.READY, Event.CLAIM).value,
         },
     )
-    return sorted(map(shape.claimed, taken), key=lambda job: (job.line, job.id))
+    return sorted(map(shape.claimed, taken), key=lambda job: (job.line, job.id.int))
 
 
 @planned(Mode.WRITE)

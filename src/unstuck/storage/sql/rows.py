@@ -21,6 +21,7 @@ from uuid import UUID
 import msgspec
 
 from unstuck.model.audit import AuditEntry
+from unstuck.model.ids import uuid_of
 from unstuck.model.job import (
     DEFAULT_POLICY,
     Attempt,
@@ -48,8 +49,8 @@ _PLAIN_OPTIONS: Options = (DEFAULT_POLICY, ())
 
 
 def uuid(value: Any) -> UUID:
-    """An id as any driver gives it."""
-    return UUID(value) if type(value) is str else value
+    """An id as any driver gives it: text is what a store wrote itself, and is not checked again."""
+    return uuid_of(int(value.replace("-", ""), 16)) if type(value) is str else value
 
 
 def optional_uuid(value: Any) -> UUID | None:
@@ -129,6 +130,11 @@ def new_job(job: NewJob) -> dict[str, Any]:
     return row
 
 
+def success(said: Verdict) -> dict[str, Any]:
+    """The row source of a settle of mere successes."""
+    return {"job_id": said.job_id, "job_fence": said.fence, "said_id": said.id, "result": said.result}
+
+
 def verdict(said: Verdict) -> dict[str, Any]:
     """The row source of a settle."""
     target = said.target
@@ -192,24 +198,7 @@ def new_worker(worker: NewWorker) -> dict[str, Any]:
 
 def claimed(row: Row) -> ClaimedJob:
     """Part `claimed`."""
-    policy, then = options(row[13])
-    return ClaimedJob(
-        uuid(row[0]),
-        row[1],
-        row[2],
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        row[8],
-        row[9],
-        row[10],
-        row[11],
-        row[12],
-        policy,
-        then,
-    )
+    return ClaimedJob._make((uuid(row[0]), *row[1:13], *options(row[13])))
 
 
 def job(row: Row) -> Job:

@@ -13,10 +13,9 @@ what was to follow it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from unstuck.model.job import NewJob
-from unstuck.model.states import Event, Reason, State
+from unstuck.model.states import Event, Reason, State, target_of
 from unstuck.model.verdict import NOTHING_COUNTED, Answer, Outcome, Settled, Verdict
 from unstuck.storage.plan import ContinueWith, Mode, Plan, Requests, Rows, Statement
 from unstuck.storage.sql import rows
@@ -24,6 +23,7 @@ from unstuck.storage.sql.jobs import insert_new
 from unstuck.storage.sql.library import block
 
 SETTLE = block("settle")
+SETTLE_SUCCESSES = block("settle_successes")
 JUDGED = block("judged")
 WRITE_ATTEMPTS = block("write_attempts")
 RECORDED = block("recorded")
@@ -45,6 +45,8 @@ def _settle(verdicts: Sequence[Verdict], mode: Mode) -> Requests[list[Settled]]:
         return []
     first, later = _one_per_job(list(enumerate(verdicts)))
     moved = yield from _move([verdict for _, verdict in first])
+    if len(moved) == len(verdicts) and mode is Mode.WRITE:
+        return [Settled(verdict, Answer.ACCEPTED) for verdict in verdicts]
     answers: Answers = {number: Answer.ACCEPTED for number, verdict in first if verdict.id in moved}
     rest = [(number, verdict) for number, verdict in first if number not in answers] + later
     if mode is Mode.TRANSACTION:
@@ -96,9 +98,29 @@ def _judge(rest: Numbered, answers: Answers) -> Requests[None]:
 
 
 def _move(verdicts: Sequence[Verdict]) -> Requests[set[object]]:
-    ordered = sorted(verdicts, key=lambda verdict: verdict.job_id)
+    ordered = sorted(verdicts, key=lambda verdict: verdict.job_id.int)
+    keep_us = ordered[0].keep_us
+    if all(verdict.keep_us == keep_us and _is_mere_success(verdict) for verdict in ordered):
+        shared = {
+            "source": State.RUNNING.value,
+            "target": target_of(State.RUNNING, Event.SUCCEED).value,
+            "keep_us": keep_us,
+        }
+        succeeded: Rows = yield Statement(SETTLE_SUCCESSES, shared, [rows.success(each) for each in ordered])
+        return {rows.uuid(row[0]) for row in succeeded}
     moved: Rows = yield Statement(SETTLE, rows=[rows.verdict(verdict) for verdict in ordered])
     return {rows.uuid(row[1]) for row in moved}
+
+
+def _is_mere_success(verdict: Verdict) -> bool:
+    """Whether it is told by the result alone, as nearly every ending is."""
+    return (
+        verdict.event is Event.SUCCEED
+        and verdict.source is State.RUNNING
+        and verdict.counts is NOTHING_COUNTED
+        and verdict.error is None
+        and verdict.reason is None
+    )
 
 
 def _follow(verdicts: Sequence[Verdict]) -> Requests[None]:
@@ -139,8 +161,7 @@ def _refuse(wave: Numbered, answers: Answers) -> Requests[None]:
 
 def _as_cancelled(verdict: Verdict, options: str) -> Verdict:
     policy, _ = rows.options(options)
-    return replace(
-        verdict,
+    return verdict._replace(
         event=Event.CANCEL,
         reason=Reason.CANCELLED,
         counts=NOTHING_COUNTED,
@@ -154,6 +175,8 @@ def _as_cancelled(verdict: Verdict, options: str) -> Verdict:
 
 
 def _one_per_job(numbered: Numbered) -> tuple[Numbered, Numbered]:
+    if len({verdict.job_id for _, verdict in numbered}) == len(numbered):
+        return numbered, []
     seen: set[object] = set()
     first: Numbered = []
     later: Numbered = []
