@@ -129,6 +129,8 @@ def load(run: Run, contender: Contender) -> Line:
     """Enqueue to start at half of the contender's own drain rate; ours also at the rates of all others."""
     mode = contender.peer.modes[0]
     if contender.label not in run.loads:
+        if (contender.label, mode, 1) not in run.drained:
+            drain_one(run, contender, mode, 1)  # its rate on this machine is not known yet
         run.loads[contender.label] = run.rate(contender, mode) / 2
     line = Line()
     for label, rate in run.loads.items():
