@@ -196,6 +196,7 @@ def questions(growing: Growing, ask: Ask) -> None:
     ask(store.waiting_unhandled(TAKEN))
     ask(store.lagging(1))
     ask(store.prune(TAKEN))
+    ask(store.pulse(TAKEN))
     ask(store.knowing(["t", "w"]))
     for job in ask(store.find(Filter(limit=1))):
         ask(store.get(job.id))

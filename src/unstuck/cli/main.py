@@ -25,6 +25,7 @@ COMMANDS = {
     "jobs": ("unstuck.cli.jobs", "List, show, explain, cancel, retry and delete jobs."),
     "queues": ("unstuck.cli.queues", "List, pause, resume and purge queues."),
     "workers": ("unstuck.cli.workers", "List workers, and ask them to take nothing new or to leave."),
+    "top": ("unstuck.cli.top", "Rates, queues, latency, recoveries and workers, live."),
     "doctor": ("unstuck.cli.doctor", "Look for whatever is wrong; exit 0 only if nothing is."),
     "audit": ("unstuck.cli.audit", "What was repaired by hand, by whom and why."),
     "events": ("unstuck.cli.events", "Turn the event log on or off, and print it."),

@@ -39,6 +39,7 @@ _WORDS = 32
 _SLOT_WORDS = 5
 _TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE = range(6)
 _LOST, _DRAINING, _REPLACE, _LEFT, _BUSY, _UNSETTLED = range(6, 12)
+_STARTED, _ENDED, _FAILED = range(12, 15)
 _FIRST_LOOP = 16
 
 
@@ -59,6 +60,15 @@ class Started:
     fence: int
     phase: Phase
     deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many attempts a process has started, jobs it has ended and attempts that failed, since it began."""
+
+    started: int = 0
+    ended: int = 0
+    failed: int = 0
 
 
 class Page:
@@ -231,6 +241,7 @@ class Page:
         if not self._free:
             return None
         number = self._free.pop()
+        self._ints[_STARTED] += 1
         at = _WORDS + number * _SLOT_WORDS
         self._ints[at] = job_id.int >> 64
         self._ints[at + 1] = job_id.int & 0xFFFF_FFFF_FFFF_FFFF
@@ -238,6 +249,15 @@ class Page:
         self._floats[at + 3] = deadline
         self._ints[at + 4] = phase
         return number
+
+    def settled(self, ended: int, failed: int) -> None:
+        """The store has so many more endings of jobs, and failures of attempts."""
+        self._ints[_ENDED] += ended
+        self._ints[_FAILED] += failed
+
+    def tally(self) -> Tally:
+        """What this process has done so far, for a view: nothing is decided by it."""
+        return Tally(self._ints[_STARTED], self._ints[_ENDED], self._ints[_FAILED])
 
     def set_phase(self, number: int, phase: Phase) -> None:
         """Change what a slot says; `EMPTY` frees it."""

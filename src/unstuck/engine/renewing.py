@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from unstuck.engine.env import Env
-from unstuck.engine.page import Page
+from unstuck.engine.page import Page, Tally
 from unstuck.rules.settings import Settings
 from unstuck.rules.steadying import Steadiness
 from unstuck.storage.plan import Lane
@@ -34,6 +34,7 @@ class Renewing:
         self._env = env
         self._steadiness = steadiness
         self._clock_off = 0.0
+        self._told: dict[UUID, tuple[float, Tally]] = {}
 
     async def round(self) -> float:
         """Renew everybody once; answers the time to the next renewal."""
@@ -42,12 +43,13 @@ class Renewing:
         pages = {id: page for id, page in self._roster().items() if page.renewed_at and not page.is_lost}
         if not pages:
             return self._settings.renew_every
-        plan = self._store.renew(
-            list(pages), self._settings.lease_us, {id: self._report(p) for id, p in pages.items()}
-        )
+        tallies = {id: page.tally() for id, page in pages.items()}
+        reports = {id: self._report(page, self._recent(id, sent, tallies[id])) for id, page in pages.items()}
+        plan = self._store.renew(list(pages), self._settings.lease_us, reports)
         renewed = await self._lane.run(plan, self._settings.deadline)
         self._steadiness.saw(self._env.now(), renewed.now_us / 1_000_000)
         self._clock_off = round(renewed.now_us / 1_000_000 - self._env.wall(), 1)
+        self._told = {id: (sent, tally) for id, tally in tallies.items()}
         for worker_id, page in pages.items():
             if worker_id in renewed.alive:
                 page.renewed(sent, self._settings.lease)
@@ -55,7 +57,17 @@ class Renewing:
                 page.lose()
         return self._settings.renew_every
 
-    def _report(self, page: Page) -> str:
+    def _recent(self, worker_id: UUID, now: float, tally: Tally) -> dict[str, float]:
+        """What was done since the last report that was taken, and over how many seconds."""
+        since, before = self._told.get(worker_id, (now, tally))
+        return {
+            "seconds": round(now - since, 3),
+            "started": tally.started - before.started,
+            "ended": tally.ended - before.ended,
+            "failed": tally.failed - before.failed,
+        }
+
+    def _report(self, page: Page, recent: dict[str, float]) -> str:
         now = self._env.now()
         loops = {name: round(now - at, 1) for name, at in page.loops().items()}
         idle = round(now - page.busy_at, 1) if page.busy_at else 0.0
@@ -69,5 +81,6 @@ class Renewing:
             "poll": self._settings.poll,
             "timeout_grace": self._settings.timeout_grace,
             "clock_off": self._clock_off,
+            "recent": recent,
         }
         return msgspec.json.encode(report).decode()

@@ -29,6 +29,7 @@ from unstuck.model.verdict import Answer, Outcome, Verdict
 log = logging.getLogger("unstuck.engine")
 
 GROUP_MAX = 500
+FAILURES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED})
 PROGRESS_EVERY = 1.0
 
 
@@ -78,15 +79,20 @@ class Settling:
             return
         self._group_max = min(GROUP_MAX, self._group_max * 2)
         shift.page.round_trip = shift.env.now()
+        ended = failed = 0
         for verdict, answer in settled:
             key = verdict.job_id, verdict.fence
-            if answer is Answer.REFUSED:
+            if answer is Answer.ACCEPTED:
+                ended += verdict.is_final
+                failed += verdict.outcome in FAILURES
+            elif answer is Answer.REFUSED:
                 log.info("the ending of job %s was refused: it is no longer ours", verdict.job_id)
             shift.outbox.pop(key, None)
             shift.ended_at.pop(key, None)
             if self._bad_since:
                 self._bad_since.pop(key, None)
             self._executor.confirmed(key)
+        shift.page.settled(ended, failed)
 
     def _stand_back(self, group: Sequence[Verdict]) -> None:
         """A lock or a deadline met this group: the next one is half as large, and others go first, so that

@@ -112,6 +112,42 @@ class Lag:
 
 
 @dataclass(frozen=True, slots=True)
+class Depth:
+    """How many jobs of a queue are ready (counted no further than asked), and since when the oldest at its front is due."""
+
+    queue: str
+    ready: int
+    oldest_us: int
+    is_paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What `unstuck top` shows of a moment; bounded, never a scan of a backlog or of what has ended.
+
+    `alarms` counts the states of those whose alarms come first (at most `PULSE_SAMPLE`). `arrived_us` are the ages of
+    the newest jobs (as many at most), `waited_us` the time from due to claim of jobs whose first attempt was
+    claimed within `PULSE_WINDOW_US`, among the newest and among those that run. `gone` are workers that ended
+    within an hour, newest first, at most a hundred.
+    """
+
+    now_us: int
+    depths: Sequence[Depth]
+    alarms: Mapping[State, int]
+    arrived_us: Sequence[int]
+    waited_us: Sequence[int]
+    workers: Sequence[Worker]
+    gone: Sequence[Worker]
+    notices: Sequence[Notice]
+
+
+PULSE_SAMPLE = 500
+PULSE_WINDOW_US = 60_000_000
+PULSE_GONE = 100
+PULSE_GONE_US = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class QueueInfo:
     """A queue as `queues list` shows it."""
 
@@ -416,6 +452,11 @@ class Store(Protocol):
 
     def audit(self, limit: int) -> Plan[list[AuditEntry]]:
         """The newest entries of the audit, newest first."""
+        ...
+
+    def pulse(self, depth: int) -> Plan[Pulse]:
+        """How the work goes just now: each queue that has ready jobs, counted up to `depth`, the first alarms, how
+        long the latest waited, who works, who went. By bounded reads, each of a moment of its own."""
         ...
 
     # Reading

@@ -68,6 +68,7 @@ SCENARIOS = (
         ("offenders", lambda acting, id: acting.store.offenders(), lambda found: sum(map(len, found.values())), 0),
         ("knowing", lambda acting, id: acting.store.knowing(["t", "x"]), len, 2),
         ("lagging", lambda acting, id: acting.store.lagging(SECOND), type, ANYTHING),
+        ("pulse", lambda acting, id: acting.store.pulse(10), lambda pulse: len(pulse.depths), 1),
         ("situation", lambda acting, id: acting.store.situation(id), lambda found: found is None, False),
         ("holders", lambda acting, id: acting.store.holders(), len, 0),
         ("lacking", lambda acting, id: acting.store.lacking(), len, 0),

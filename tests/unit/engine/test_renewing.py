@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from tests.unit.engine.bench import Bench
+from unstuck.engine.page import Phase
 from unstuck.engine.renewing import Renewing
+from unstuck.model.errors import StoreUnavailable
 from unstuck.rules.steadying import Steadiness
 
 
@@ -34,5 +36,43 @@ def test_a_lease_is_safe_for_two_thirds_from_the_sending_of_its_renewal(slow: fl
         assert bench.shift.may_start
         bench.seconds = sent + lease * 2 / 3 + 0.1
         assert not bench.shift.may_start
+
+    asyncio.run(story())
+
+
+def test_a_report_tells_what_was_done_since_the_last_one_that_was_taken() -> None:
+    async def story() -> None:
+        bench = Bench()
+        renewing = Renewing(
+            bench.store,
+            bench.shift.claim_lane,
+            lambda: {bench.shift.id: bench.page},
+            bench.settings,
+            bench.shift.env,
+            Steadiness(bench.settings.lease),
+        )
+
+        def recent() -> dict[str, float]:
+            (worker,) = bench.do(bench.store.workers())
+            return dict(worker.report["recent"])
+
+        def failing() -> None:
+            raise StoreUnavailable("gone")
+
+        await renewing.round()
+        assert recent() == {"seconds": 0, "started": 0, "ended": 0, "failed": 0}
+        for _ in range(3):
+            bench.page.write_slot(bench.shift.id, 1, Phase.RUNNING, 0.0)
+        bench.page.settled(ended=2, failed=1)
+        bench.elapse(4.0)
+        bench.meanwhile["renew"] = failing
+        with pytest.raises(StoreUnavailable):
+            await renewing.round()
+        bench.elapse(1.0)
+        await renewing.round()
+        assert recent() == {"seconds": 5, "started": 3, "ended": 2, "failed": 1}
+        bench.elapse(5.0)
+        await renewing.round()
+        assert recent() == {"seconds": 5, "started": 0, "ended": 0, "failed": 0}
 
     asyncio.run(story())

@@ -65,7 +65,7 @@ def survey(tables: MemoryTables) -> Survey:
         heads=[
             QueueHead(
                 queue=queue,
-                oldest_us=max(now_us - _due_us(tables, job) for job in front[:FRONT]),
+                oldest_us=max(now_us - due_us(tables, job) for job in front[:FRONT]),
                 is_paused=tables.is_paused(queue),
                 tasks=frozenset(job.task for job in front[:FRONT]),
             )
@@ -82,9 +82,7 @@ def unhandled(tables: MemoryTables, queue: str, older_us: int, limit: int) -> li
     now_us = tables.clock()
     known = tables.known_tasks()
     front = in_line(job for job in tables.jobs.of(State.READY) if job.queue == queue)[:FRONT]
-    return [job for job in front if job.task not in known and now_us - _due_us(tables, job) > older_us][
-        :limit
-    ]
+    return [job for job in front if job.task not in known and now_us - due_us(tables, job) > older_us][:limit]
 
 
 def waiting_unhandled(tables: MemoryTables, limit: int) -> list[tuple[Job, bool]]:
@@ -227,7 +225,7 @@ def prune(tables: MemoryTables, limit: int) -> int:
     return len(gone)
 
 
-def _due_us(tables: MemoryTables, job: Job) -> int:
+def due_us(tables: MemoryTables, job: Job) -> int:
     """When the job became due: its line without its head start."""
     return job.line + job.priority * tables.step_us(job.queue)
 

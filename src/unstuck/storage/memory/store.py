@@ -19,7 +19,7 @@ from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Reason, State
 from unstuck.model.verdict import Settled, Verdict
 from unstuck.model.worker import NewWorker, Worker
-from unstuck.storage.memory import chores, invariants, operating, reading, workers
+from unstuck.storage.memory import chores, invariants, operating, pulsing, reading, workers
 from unstuck.storage.memory import jobs as living
 from unstuck.storage.memory.tables import MemoryTables
 from unstuck.storage.plan import Mode, Plan, Requests, Step
@@ -31,6 +31,7 @@ from unstuck.storage.protocol import (
     HolderLimits,
     Lag,
     Look,
+    Pulse,
     QueueInfo,
     Renewed,
     Situation,
@@ -154,6 +155,9 @@ class MemoryStore:
 
     def notices(self) -> Plan[list[Notice]]:
         return _read("notices", chores.notices)
+
+    def pulse(self, depth: int) -> Plan[Pulse]:
+        return _read("pulse", lambda tables: pulsing.pulse(tables, depth))
 
     def knowing(self, tasks: Sequence[str]) -> Plan[dict[str, frozenset[UUID]]]:
         return _read("knowing", lambda tables: chores.knowing(tables, tasks))

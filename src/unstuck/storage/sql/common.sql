@@ -440,6 +440,65 @@ FROM (
 ) AS j
 GROUP BY j.task
 
+-- name: depths
+-- The queues that have ready jobs, each with how many (counted no further than that) and the age of the oldest at its front.
+WITH RECURSIVE names (queue) AS (
+    SELECT (SELECT r.queue FROM {jobs} AS r WHERE r.state = {state.ready} ORDER BY r.queue LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT r.queue FROM {jobs} AS r
+        WHERE r.state = {state.ready} AND r.queue > names.queue
+        ORDER BY r.queue LIMIT 1
+    )
+    FROM names WHERE names.queue IS NOT NULL
+)
+SELECT j.queue,
+    (
+        SELECT count(*) FROM (
+            SELECT r.id FROM {jobs} AS r
+            WHERE r.queue = j.queue AND r.state = {state.ready}
+            ORDER BY r.line, r.id LIMIT :depth
+        ) AS d
+    ),
+    (
+        SELECT max({now_us} - f.line - f.priority * {part step}) FROM (
+            SELECT r.line, r.priority FROM {jobs} AS r
+            WHERE r.queue = j.queue AND r.state = {state.ready}
+            ORDER BY r.line, r.id LIMIT :front
+        ) AS f
+    ),
+    EXISTS (SELECT 1 FROM {queues} AS q WHERE q.name = j.queue AND q.paused_at IS NOT NULL)
+FROM names AS j WHERE j.queue IS NOT NULL
+
+-- name: first_alarms
+-- Among the first alarms: how many jobs stand in which state.
+SELECT j.state, count(*)
+FROM (SELECT r.state FROM {jobs} AS r WHERE r.wake_at IS NOT NULL ORDER BY r.wake_at LIMIT :front) AS j
+GROUP BY j.state
+
+-- name: newest
+-- The newest jobs: how old they are, and how long those waited whose first attempt was claimed just now.
+SELECT j.id, 0 - {until j.created_at}, {part waited}
+FROM (SELECT r.* FROM {jobs} AS r WHERE r.id < :newest ORDER BY r.id DESC LIMIT :limit) AS j
+
+-- name: at_work
+-- Some of those that run: how long those waited whose first attempt was claimed just now.
+SELECT j.id, {part waited}
+FROM (SELECT r.* FROM {jobs} AS r WHERE r.worker_id IS NOT NULL ORDER BY r.worker_id LIMIT :limit) AS j
+
+-- part: waited
+-- From due to claim, of a first attempt that was claimed within the window.
+CASE WHEN j.fence = 1 AND j.claimed_at > {after -:window_us}
+    THEN {micros j.claimed_at} - j.line - j.priority * {part step}
+END
+
+-- name: gone
+-- Workers that ended within the window, newest first.
+SELECT {part worker} FROM {workers} AS w
+WHERE w.ended_at > {after -:gone_us}
+ORDER BY w.ended_at DESC, w.id DESC
+LIMIT :limit
+
 -- name: known_tasks
 -- The tasks that living workers know.
 SELECT DISTINCT k.task FROM ({part living_tasks}) AS k

@@ -1,7 +1,7 @@
 """The promises in SQL, for every engine that speaks it; see `storage.protocol.Store` for the prose.
 
 The rooms beside this file hold the plans: `jobs`, `settling`, `workers`, `chores`, `operating`, `surveying`,
-`reading`. Nothing is decided here, and nothing here knows an engine: a plan names blocks, and the
+`pulsing`, `reading`. Nothing is decided here, and nothing here knows an engine: a plan names blocks, and the
 connection that runs it spells them.
 """
 
@@ -20,6 +20,7 @@ from unstuck.storage.sql import (
     inspecting,
     jobs,
     operating,
+    pulsing,
     reading,
     settling,
     situating,
@@ -70,6 +71,8 @@ class SqlStore:
     set_queue = staticmethod(operating.set_queue)
     audited = staticmethod(auditing.audited)
     audit = staticmethod(auditing.audit)
+
+    pulse = staticmethod(pulsing.pulse)
 
     get = staticmethod(reading.get)
     situation = staticmethod(situating.situation)
