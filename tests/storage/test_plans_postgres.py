@@ -18,6 +18,7 @@ from tests.servers.postgres import PostgresServer
 from tests.storage.growing import FRONT, MANY, SMALL, TAKEN, Growing, questions
 from unstuck.storage.plan import Mode, Plan, Request, Statement, run
 from unstuck.storage.postgres.keeper import PostgresKeeper
+from unstuck.storage.protocol import PULSE_SAMPLE
 from unstuck.storage.sql.inspecting import FOUND_MAX
 from unstuck.storage.sql.library import Style
 from unstuck.storage.sql.surveying import FRONT as SWEEP_FRONT
@@ -33,9 +34,8 @@ OWNED = FRONT // 20 + 5 * TAKEN
 """How many jobs the living worker runs here, at most."""
 
 BUDGETS = {
-    **dict.fromkeys(
-        ("insert", "claim", "settle", "settle_successes", "promote", "prune_jobs"), FEW + PER_ROW * TAKEN
-    ),
+    **dict.fromkeys(("insert", "insert_alike", "claim", "promote", "prune_jobs"), FEW + PER_ROW * TAKEN),
+    **dict.fromkeys(("settle", "settle_successes"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("write_progress", "write_logs", "write_attempts"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("expired", "waiting_unhandled", "prune_attempts", "prune_logs"), FEW + 5 * TAKEN),
     # Ended workers are visited one by one, and their jobs one by one.
@@ -44,6 +44,8 @@ BUDGETS = {
     **dict.fromkeys(("look", "owned", "workers", "workers_by_id"), FEW + OWNED),
     # The front of a queue, each row with the step of its queue.
     **dict.fromkeys(("head", "unhandled"), FEW + 4 * SWEEP_FRONT),
+    # A sample, each row with the step of its queue.
+    **dict.fromkeys(("newest", "at_work", "first_alarms", "depths"), FEW + 4 * PULSE_SAMPLE),
     # The earliest alarms; a page has more than two of them.
     **dict.fromkeys(("parked", "overdue", "waiting_for"), FEW + LAG_FRONT // 2),
     # What is overdue stops at its first thousand.
@@ -69,6 +71,10 @@ INDEXES = {
     "inspect_alarms": "jobs_wake",
     "inspect_owners": "jobs_worker",
     "get": "jobs_pkey",
+    "depths": "jobs_claim",
+    "first_alarms": "jobs_wake",
+    "newest": "jobs_pkey",
+    "at_work": "jobs_worker",
 }
 """The index of jobs that a statement must walk on a large table."""
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.storage.growing import FRONT, MANY, SMALL, TAKEN, Growing, questions
 from unstuck.storage.plan import Mode, Plan, Request, Statement, run
+from unstuck.storage.protocol import PULSE_SAMPLE
 from unstuck.storage.sql.inspecting import FOUND_MAX
 from unstuck.storage.sql.library import Style
 from unstuck.storage.sql.surveying import FRONT as SWEEP_FRONT
@@ -34,13 +35,13 @@ OWNED = FRONT // 20 + 5 * TAKEN
 """How many jobs the living worker runs here, at most."""
 
 BUDGETS = {
-    **dict.fromkeys(
-        ("insert", "claim", "settle", "settle_successes", "promote", "prune_jobs"), FEW + PER_ROW * TAKEN
-    ),
+    **dict.fromkeys(("insert", "insert_alike", "claim", "promote", "prune_jobs"), FEW + PER_ROW * TAKEN),
+    **dict.fromkeys(("settle", "settle_successes"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("write_progress", "write_logs", "write_attempts"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("expired", "waiting_unhandled", "inspect_jobs"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("look", "owned", "workers", "workers_by_id"), FEW + 50 * OWNED),
     **dict.fromkeys(("head", "unhandled"), FEW + 100 * SWEEP_FRONT),
+    **dict.fromkeys(("newest", "at_work", "first_alarms", "depths"), FEW + 100 * PULSE_SAMPLE),
     **dict.fromkeys(("parked", "overdue", "waiting_for"), FEW + 25 * LAG_FRONT),
     "inspect_alarms": FEW + 100 * (FOUND_MAX + OWNED),
 }
@@ -59,6 +60,10 @@ INDEXES = {
     "waiting_for": "unstuck_jobs_wake",
     "inspect_jobs": "autoindex_unstuck_jobs_1",
     "inspect_owners": "unstuck_jobs_worker",
+    "depths": "unstuck_jobs_claim",
+    "first_alarms": "unstuck_jobs_wake",
+    "newest": "autoindex_unstuck_jobs_1",
+    "at_work": "unstuck_jobs_worker",
 }
 """The index of jobs that a statement must walk on a large table."""
 

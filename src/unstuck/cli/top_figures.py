@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,8 +73,8 @@ def _rates(pulse: Pulse) -> Rates:
     sums = dict.fromkeys(("started", "ended", "failed"), 0.0)
     reporting = 0
     for worker in pulse.workers:
-        recent = worker.report.get("recent")
-        if (worker.lease_left_us or 0) <= 0 or not isinstance(recent, dict) or not recent.get("seconds"):
+        recent = _recent(worker)
+        if (worker.lease_left_us or 0) <= 0 or not recent:
             continue
         reporting += worker.kind != "supervisor"
         for name in sums:
@@ -124,10 +124,14 @@ def last_success(worker: Worker) -> tuple[str, float] | None:
 
 def rate_of(worker: Worker, name: str) -> float | None:
     """What this worker did per second, as last reported."""
-    recent = worker.report.get("recent")
-    if not isinstance(recent, dict) or not recent.get("seconds"):
-        return None
-    return float(recent.get(name, 0) / recent["seconds"])
+    recent = _recent(worker)
+    return recent.get(name, 0) / recent["seconds"] if recent else None
+
+
+def _recent(worker: Worker) -> Mapping[str, float]:
+    """What it last reported to have done, and over how many seconds; empty where it has not reported twice."""
+    recent: Mapping[str, float] = worker.report.get("recent") or {}
+    return recent if recent.get("seconds") else {}
 
 
 def document(figures: Figures) -> dict[str, Any]:

@@ -338,7 +338,7 @@ def _watch(descriptor: int) -> Callable[[], bool]:
 
 def _packed(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
-        name: packed(cast("list[Any]", value)) if isinstance(value, list) else value
+        name: packed(cast("Any", value)) if isinstance(value, list) else value
         for name, value in values.items()
     }
 
