@@ -337,7 +337,7 @@ class Crew:
         def deliver() -> None:
             process.asked += 1
             for each in process.family():
-                self.world.auditor.asked_to_leave(each)
+                self.world.auditor.troubles.asked_to_leave(each)
             act = process.signals.get(signal.SIGTERM)
             if act is None:
                 self.loop.after(0.0, self.kill, process, "SIGTERM")
@@ -364,10 +364,10 @@ class Crew:
         held = [process for process in processes if not process.is_held]
         for process in held:
             world.tell(process.name, f"{what} for {seconds:.2f} s")
-            world.auditor.troubled(process, seconds)
+            world.auditor.troubles.touched(process, seconds)
             if world.server.is_inside(process):
                 world.tell("store", f"may be locked by {process} meanwhile")
-                world.auditor.locked(seconds)
+                world.auditor.troubles.locked(seconds)
             (loop.suspend if is_suspended else loop.pause)(process)
         loop.after(seconds, self.go_on, held, loop.now, is_suspended)
 
@@ -376,7 +376,7 @@ class Crew:
         for process in processes:
             if process.is_held and not process.is_dead:
                 self.world.tell(process.name, "goes on")
-                self.world.auditor.troubled(process)
+                self.world.auditor.troubles.touched(process)
                 process.resumed_at = self.loop.now
                 self.loop.resume(process, self.loop.now - since if is_suspended else 0.0)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.checker.checking import checked
 from tests.recording import events_of, snapshot_of
-from tests.simulation.auditor import Finding
+from tests.simulation.seen import Finding
 
 if TYPE_CHECKING:
     from tests.checker.book import Book
@@ -31,7 +31,7 @@ def judged(world: World) -> Book:
         "now_us": now_us,
         "bound_us": int((world.settings.lease + world.settings.recovery_bound) * 1_000_000),
         "slack_us": int(world.settings.lease * 1_000_000),
-        "has_steady_clock": not auditor.has_stepped,
+        "has_steady_clock": not auditor.troubles.steps,
         "is_over": not auditor.unfinished(),
         "is_witnessed": True,
     }

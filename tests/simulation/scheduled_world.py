@@ -16,12 +16,12 @@ import asyncio
 import random
 from dataclasses import replace
 
-from tests.simulation.auditor import Finding
 from tests.simulation.ground import Ground
 from tests.simulation.lane import Server, SimulatedLane
 from tests.simulation.loop import PROCESS, Process
 from tests.simulation.postgres_ground import PostgresGround
 from tests.simulation.schedule import ScheduledServer
+from tests.simulation.seen import Finding
 from tests.simulation.weather import Weather
 from tests.simulation.workload import Errand, Workload
 from tests.simulation.world import LEASE, Outcome, Scenario, World

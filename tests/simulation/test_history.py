@@ -10,6 +10,7 @@ import pytest
 
 from tests.simulation.auditor import Auditor
 from tests.simulation.history import judged
+from tests.simulation.seen import Seen
 from tests.simulation.test_planted import (
     Plant,
     attempt_counted_at_hand_back,
@@ -48,7 +49,7 @@ def test_the_checker_alone_finds_a_planted_bug(
     plant: Plant, checks: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
-    monkeypatch.setattr(Auditor, "_find", lambda *_: None)
+    monkeypatch.setattr(Seen, "find", lambda *_: None)
     for seed in SEEDS:
         found = {finding.check for finding in World(Scenario(seed)).run().findings}
         if found & checks:

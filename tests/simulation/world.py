@@ -19,13 +19,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from tests.simulation.auditor import Auditor, Finding
+from tests.simulation.auditor import Auditor
 from tests.simulation.crew import Crew
 from tests.simulation.ground import Ground, open_ground
 from tests.simulation.history import disagreements
 from tests.simulation.lane import Server, SimulatedLane
 from tests.simulation.loop import PROCESS, Process, SimulatedLoop
 from tests.simulation.operating import Operator
+from tests.simulation.seen import Finding
 from tests.simulation.weather import Weather
 from tests.simulation.workload import TASKS, Client, Workload, follow
 from unstuck.model.errors import StoreError
@@ -182,7 +183,7 @@ class World:
             if not self.auditor.findings:
                 self.auditor.close()
                 if self.is_logged and not self.auditor.findings:
-                    self.auditor.findings += disagreements(self)
+                    self.auditor.findings.extend(disagreements(self))
             self.tell("store", f"{self.server.messages} messages, digest {self.server.digest:08x}")
             return self._outcome()
         finally:
@@ -266,19 +267,19 @@ class World:
 
     def troubled(self, process: Process, seconds: float = 0.0) -> None:
         """Something befalls this process."""
-        self.auditor.troubled(process, seconds)
+        self.auditor.troubles.touched(process, seconds)
 
     def stall(self, seconds: float) -> None:
         """The store stands still and takes up what has gathered when it goes on."""
         self.tell("store", f"stalls for {seconds:.2f} s")
         self.server.stalled_until = max(self.server.stalled_until, self.loop.now + seconds)
-        self.auditor.stalled(seconds)
+        self.auditor.troubles.stalled(seconds)
 
     def outage(self, seconds: float) -> None:
         """The store is down: connections break, and none is accepted."""
         self.tell("store", f"is down for {seconds:.2f} s")
         self.server.down_until = max(self.server.down_until, self.loop.now + seconds)
-        self.auditor.stalled(seconds)
+        self.auditor.troubles.stalled(seconds)
 
     def restart(self, seconds: float) -> None:
         """The server of the store goes, with all its connections, and comes back."""
@@ -289,7 +290,7 @@ class World:
         """Somebody else holds the store's lock for writing."""
         self.tell("store", f"is locked for {seconds:.2f} s")
         self.server.locked_until = max(self.server.locked_until, self.loop.now + seconds)
-        self.auditor.locked(seconds)
+        self.auditor.troubles.locked(seconds)
         let_go = self.ground.lock()
         self._locks.append(let_go)
         self.loop.after(seconds, self._unlock, let_go)
@@ -304,7 +305,7 @@ class World:
         self.tell("store", f"its clock jumps by {seconds:+.2f} s")
         self._step_us += int(seconds * 1_000_000)
         self._latest_us = max(self._latest_us, self._step_us)
-        self.auditor.clock_stepped()
+        self.auditor.troubles.clock_stepped()
 
     def hint(self, queues: frozenset[str]) -> None:
         """A client says that queues have work."""
@@ -319,7 +320,7 @@ class World:
         self.server.stalled_until = self.server.down_until = self.server.locked_until = 0.0
         for let_go in list(self._locks):
             self._unlock(let_go)
-        self.auditor.healed()
+        self.auditor.troubles.healed()
         self.crew.heal()
         for delay in (0.0, LATEST):  # a pause that was sent in the storm may arrive after it
             self.loop.after(delay, self.loop.post, self.operator.process, self.operator.calm_down)
