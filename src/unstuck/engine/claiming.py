@@ -125,6 +125,7 @@ class Claiming:
         finally:
             shift.claims_in_flight -= 1
             shift.claims_made += 1
+            shift.gave_up_something()
         now = shift.env.now()
         shift.page.round_trip = now
         if jobs:

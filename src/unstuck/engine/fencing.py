@@ -34,6 +34,13 @@ class Fencing:
 
     async def round(self) -> float:
         """Look at the clock and the page; answers the time to the next look at them."""
+        try:
+            return await self._look()
+        finally:
+            if self._shift.must_leave:
+                self._shift.parting.set()
+
+    async def _look(self) -> float:
         shift, page, now = self._shift, self._shift.page, self._shift.env.now()
         lease = shift.settings.lease
         pause = min(0.25, lease / 20)

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 
 from unstuck.engine.env import Env
 from unstuck.engine.page import Page
+from unstuck.engine.patience import Patience, rest
 from unstuck.engine.saying import Saying
 from unstuck.model.errors import StoreError, StoreUnavailable
 
@@ -48,24 +49,28 @@ class Loop:
 
     async def run(self) -> None:
         """Go on for ever; ends only by cancellation."""
-        while True:
-            self.page.loop_began(self.name, self._env.now())
-            try:
-                async with asyncio.timeout(self._patience):
-                    pause = await self._round()
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                pause = self._failed(error)
-            else:
-                self._failures, self._failing_since = 0, None
-                self.page.loop_succeeded(self.name, self._env.now())
-            if pause > 0:
-                alarm = asyncio.get_running_loop().call_later(pause, self._wake.set)
-                try:
-                    await self._wake.wait()
-                finally:
-                    alarm.cancel()
+        patience = Patience(self._patience)
+        try:
+            while True:
+                await self._go_round(patience)
+        finally:
+            patience.close()
+
+    async def _go_round(self, patience: Patience) -> None:
+        self.page.loop_began(self.name, self._env.now())
+        try:
+            with patience:
+                pause = await self._round()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            pause = self._failed(error)
+        else:
+            self._failures, self._failing_since = 0, None
+            self.page.loop_succeeded(self.name, self._env.now())
+        if pause > 0:
+            await rest(self._wake, pause)
+        else:
             self._wake.clear()
 
     def why_stuck(self, written_at: float) -> str | None:

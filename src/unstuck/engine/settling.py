@@ -93,6 +93,7 @@ class Settling:
                 self._bad_since.pop(key, None)
             self._executor.confirmed(key)
         shift.page.settled(ended, failed)
+        shift.gave_up_something()
 
     def _stand_back(self, group: Sequence[Verdict]) -> None:
         """A lock or a deadline met this group: the next one is half as large, and others go first, so that

@@ -60,6 +60,9 @@ class Shift:
     settle_now: Callable[[], None] = nobody
     reconcile_now: Callable[[], None] = nobody
     gone: asyncio.Event = field(default_factory=asyncio.Event)
+    parting: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by whoever finds that this worker has to leave, and then by what its leaving waits for; without it
+    either is found within a poll."""
 
     @property
     def may_start(self) -> bool:
@@ -72,6 +75,12 @@ class Shift:
             and page.drain_level == 0
             and self.env.now() < page.safe_until
         )
+
+    @property
+    def must_leave(self) -> bool:
+        """Whether this worker was asked to leave, has lost its row, or cannot go on in this process."""
+        page = self.page
+        return self.is_draining or page.drain_level > 0 or page.wants_replacement or self.gone.is_set()
 
     @property
     def is_empty(self) -> bool:
@@ -87,6 +96,12 @@ class Shift:
         self.outbox[verdict.job_id, verdict.fence] = verdict
         self.ended_at.setdefault((verdict.job_id, verdict.fence), self.env.now())
         self.settle_now()
+        self.gave_up_something()
+
+    def gave_up_something(self) -> None:
+        """There is less in hand than before: who waits for that in order to leave should look."""
+        if self.is_draining:
+            self.parting.set()
 
     def hand_back(self, job: ClaimedJob, *, started: bool, why: str) -> None:
         """Give a job back: same place in line, nothing counted."""

@@ -70,6 +70,8 @@ class Solo:
         self._stop_level = max(self._stop_level, level)
         if self._page is not None:
             self._page.drain(self._stop_level)
+        if self.worker is not None:
+            self.worker.shift.parting.set()
 
     async def run(self) -> Left:
         """Work until stopped; answers how the last worker left."""

@@ -29,6 +29,7 @@ from unstuck.engine.children import Child, Spawner, Subprocesses
 from unstuck.engine.env import Env
 from unstuck.engine.looping import Loop
 from unstuck.engine.page import Page, Phase
+from unstuck.engine.patience import SHORTEST_REST, rest
 from unstuck.engine.pruning import Pruning
 from unstuck.engine.renewing import Renewing
 from unstuck.engine.saying import Saying
@@ -47,6 +48,9 @@ RESPAWN_FIRST = 0.5
 RESPAWN_LAST = 30.0
 LIVED_WELL = 10.0
 """Seconds after which a death is no reason to wait before the next start."""
+WATCH_PAUSE = 0.5
+WATCHES_IN_A_LEASE = 20
+"""A child that stands still is found this part of a lease later than it could be; half a second at most."""
 START_LIMIT = 120.0
 """Seconds that a child may take to import the application and register."""
 
@@ -86,6 +90,7 @@ class Supervisor:
         self._loops: list[Loop] = []
         self._sweeping: Sweeping | None = None
         self._code = 0
+        self._news = asyncio.Event()
         self._saying = Saying(self._env.now)
         self.id = self._env.new_id()
         self.page = Page.private(1)
@@ -99,6 +104,7 @@ class Supervisor:
             child.page.drain(self._stop_level)
             if self._stop_level > 1:
                 child.kill("stopped")  # at once: the watch may be waiting for a store that does not answer
+        self._news.set()
 
     async def run(self) -> int:
         """Supervise until stopped; answers the exit code."""
@@ -122,7 +128,7 @@ class Supervisor:
                 tasks.append(asyncio.create_task(watched.run(), name=name))
             while not (self._stop_level and not self._children and not self._burials):
                 await self._watch()
-                await asyncio.sleep(min(0.1, settings.lease / 50))
+                await rest(self._news, self._pause())
             with suppress(StoreError):
                 await lanes["bury"].run(store.end_worker(self.id, "stopped"), settings.deadline)
             return self._code
@@ -194,6 +200,13 @@ class Supervisor:
                 self.page.renewed(sent, self._settings.lease)
                 return
 
+    def _pause(self) -> float:
+        """How long the watch may rest where nobody stops us and no child dies: what it looks for by itself is
+        measured in leases, but for the next start of a child."""
+        pause, now = min(WATCH_PAUSE, self._settings.lease / WATCHES_IN_A_LEASE), self._env.now()
+        starts = [at - now for ordinal, at in self._respawn_at.items() if ordinal not in self._children]
+        return max(SHORTEST_REST, min([pause, *(seconds for seconds in starts if seconds > 0.0)]))
+
     async def _watch(self) -> None:
         now = self._env.now()
         self.page.tick = now
@@ -230,6 +243,10 @@ class Supervisor:
             self._respawn_at[ordinal] = now + RESPAWN_FIRST
         else:
             self._children[ordinal] = child
+            child.ended.add_done_callback(self._has_news)
+
+    def _has_news(self, of: object) -> None:
+        self._news.set()
 
     def _died(self, child: Child, now: float) -> None:
         detail = child.ended.result()
@@ -248,6 +265,7 @@ class Supervisor:
         burial = asyncio.create_task(self._bury(child, detail, reason))
         self._burials.add(burial)
         burial.add_done_callback(self._burials.discard)
+        burial.add_done_callback(self._has_news)
 
     async def _bury(self, child: Child, detail: dict[str, Any], reason: str) -> None:
         while True:

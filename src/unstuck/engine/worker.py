@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
 from typing import Any
@@ -29,6 +29,7 @@ from unstuck.engine.listening import Listening
 from unstuck.engine.looking import Looking
 from unstuck.engine.looping import STUCK_LEASES, Loop
 from unstuck.engine.page import Page
+from unstuck.engine.patience import SHORTEST_REST, rest
 from unstuck.engine.reconciling import Reconciling
 from unstuck.engine.run import Isolate
 from unstuck.engine.saying import Saying
@@ -145,11 +146,8 @@ class Worker:
             listening = Listening(self._ear, shift.settings, shift.look_now, self._claiming.expect)
             tasks.append(asyncio.create_task(self._listen(listening), name="listening"))
         try:
-            pause = min(0.1, shift.settings.poll / 10)
-            while not (shift.is_draining or shift.page.drain_level or shift.page.wants_replacement):
-                if shift.gone.is_set() or self._is_stuck():
-                    break
-                await asyncio.sleep(pause)
+            while not (shift.must_leave or self._is_stuck()):
+                await rest(shift.parting, shift.settings.poll)
             return await self._leave()
         finally:
             for task in tasks:
@@ -205,7 +203,7 @@ class Worker:
             return Left.LOST
         return Left.STUCK if shift.runs or shift.outbox or shift.page.wants_replacement else Left.CLEAN
 
-    async def _wait(self, done: Any, seconds: float) -> None:
+    async def _wait(self, done: Callable[[], bool], seconds: float) -> None:
         end = self.shift.env.now() + seconds
-        while not done() and self.shift.env.now() < end:  # noqa: ASYNC110 - three facts, one of them another process's
-            await asyncio.sleep(0.02)
+        while not done() and (left := end - self.shift.env.now()) > 0.0:
+            await rest(self.shift.parting, max(SHORTEST_REST, min(left, self.shift.settings.poll)))

@@ -147,8 +147,8 @@ MUTANTS = (
     Mutant(
         "a_loop_dies_in_silence",
         "engine/looping.py",
-        "            except Exception as error:\n                pause = self._failed(error)\n",
-        "            except StoreUnavailable as error:\n                pause = self._failed(error)\n",
+        "        except Exception as error:\n            pause = self._failed(error)\n",
+        "        except StoreUnavailable as error:\n            pause = self._failed(error)\n",
         "A loop ends with the first error that nobody foresaw, a conflict of the store for one.",
         "A loop that fails is begun again.",
         (
