@@ -175,11 +175,13 @@ class Auditor:
                 seen.workers[worker.id] = worker
         if shown == self._shown:  # the same objects: no row has changed, and comparing them costs nothing
             return
+        others = [row for row, before in zip(shown, self._shown, strict=False) if row is not before]
+        others += shown[len(self._shown) :]
         self._shown = shown
         if len(jobs) < len(rows):
             for gone in [job_id for job_id in rows if job_id not in jobs]:
                 self._jobs.disappeared(rows.pop(gone))
-        moved = [(rows.get(job_id), job) for job_id, job in jobs.items() if rows.get(job_id) is not job]
+        moved = [(before, job) for job in others if (before := rows.get(job.id)) is not job]
         for _, job in moved:
             rows[job.id] = job
             (seen.unfinished.discard if str(job.state) in FINAL else seen.unfinished.add)(job.id)
@@ -241,7 +243,7 @@ class Auditor:
 
     def is_all_done(self) -> bool:
         """Whether every wanted job is there and has ended."""
-        return len(self.seen.acknowledged) == len(self._world.workload.errands) and not self.seen.unfinished
+        return len(self.seen.acknowledged) == self._world.workload.size and not self.seen.unfinished
 
     def close(self) -> None:
         """The world is over."""

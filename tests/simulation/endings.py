@@ -149,7 +149,7 @@ class Endings:
                 self._seen.find("the undecodable do not start", "has started", job.id)
             return
         is_apart = attempt is not None and attempt.process.worker is not attempt.process
-        if attempt is not None and is_apart and job.error.type == "Timeout":
+        if attempt is not None and is_apart and getattr(job.error, "type", "") == "Timeout":
             attempt.stopped_at = now  # its worker may have slept while it spoke in its own process
         if attempt is None:
             self._seen.find("counts have a reason", "failed without a start", job.id)
@@ -161,7 +161,7 @@ class Endings:
             self._seen.find(
                 "counts have a reason", f"failed, witnessed: {attempt.ending or 'nothing'}", job.id
             )
-        elif job.error.message != words(self._world.workload.numbers[job.id], job.fence):
+        elif getattr(job.error, "message", "") != words(self._world.workload.numbers[job.id], job.fence):
             self._seen.find("an ending is its own attempt's", f"complains of {job.error.message!r}", job.id)
         raised = sum(each.ending in RAISES or each.was_stopped for each in self._seen.starts[job.id].values())
         if job.failures > raised:

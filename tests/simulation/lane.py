@@ -20,6 +20,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from zlib import crc32
 
+from tests.simulation.deadlines import Deadlines
 from tests.simulation.loop import Process, SimulatedLoop
 from unstuck.model.errors import OutcomeUnknown, StoreConflict, StoreError, StoreUnavailable
 from unstuck.storage.plan import BlockingConnection, Mode, Plan, Request, run_async
@@ -50,6 +51,32 @@ class Fate(Enum):
     CONFLICT = "refused with a conflict"
     VANISHED = "vanished without a word"
     SILENT = "applied without a word"
+
+
+class Message:
+    """One request under way: what it does there, what becomes of it, and who waits for its answer."""
+
+    __slots__ = ("act", "back", "fate", "future", "is_write", "sent", "wire", "words")
+
+    def __init__(
+        self,
+        wire: Wire,
+        words: str,
+        act: Callable[[], Any],
+        is_write: bool,
+        fate: Fate,
+        back: float,
+        future: asyncio.Future[Any],
+        sent: float,
+    ):
+        self.wire = wire
+        self.words = words
+        self.act = act
+        self.is_write = is_write
+        self.fate = fate
+        self.back = back
+        self.future = future
+        self.sent = sent
 
 
 class Server:
@@ -92,89 +119,74 @@ class Server:
             self.weather.inside(wire.process)
         if fate is not Fate.FINE:
             self._tell(wire.process.name, f"{words}: {fate.value}")
-        self.loop.after(there, self._arrive, wire, words, act, is_write, fate, back, future, self.loop.now)
+        message = Message(wire, words, act, is_write, fate, back, future, self.loop.now)
+        self.loop.after(there, self._arrive, message)
 
-    def _arrive(
-        self,
-        wire: Wire,
-        words: str,
-        act: Callable[[], Any],
-        is_write: bool,
-        fate: Fate,
-        back: float,
-        future: asyncio.Future[Any],
-        sent: float,
-    ) -> None:
-        now = self.loop.now
+    def _arrive(self, message: Message) -> None:
+        now, wire, fate, future = self.loop.now, message.wire, message.fate, message.future
         self.messages += 1
-        self.digest = crc32(f"{now!r} {wire.process.name} {words} {fate.value}".encode(), self.digest)
-        again = (wire, words, act, is_write, fate, back, future, sent)
+        how = "fine" if fate is Fate.FINE else fate.value
+        self.digest = crc32(f"{now!r} {wire.process.name} {message.words} {how}".encode(), self.digest)
         if self.is_over:
             return self._answer(future, StoreUnavailable("the world is over"))
         if now < self.stalled_until:
-            self.loop.after(self.stalled_until - now + back, self._arrive, *again)
+            self.loop.after(self.stalled_until - now + message.back, self._arrive, message)
             return None
         if now < self.down_until:
             wire.sever()
             return self._answer(future, StoreUnavailable("the store is down"))
-        if now < self.locked_until and is_write and not self.is_sql:
-            self.loop.after(self.locked_until - now + back, self._arrive, *again)
+        if now < self.locked_until and message.is_write and not self.is_sql:
+            self.loop.after(self.locked_until - now + message.back, self._arrive, message)
             return None
-        if fate is Fate.VANISHED:
-            return None
-        if fate is Fate.LOST:
-            wire.sever()
-            return self._answer(future, StoreUnavailable("the connection was lost"))
-        if fate is Fate.LOST_UNSURE:
-            wire.sever()
-            kind = OutcomeUnknown if is_write else StoreUnavailable
-            return self._answer(future, kind("the connection was lost"))
+        if fate is not Fate.FINE and (is_settled := self._befell(message)):
+            return None if is_settled is True else self._answer(future, is_settled)
         if self.is_deaf_to(wire):
             return None
         if fate is Fate.CONFLICT:
             wire.undo()
             return self._answer(future, StoreConflict("deadlock detected"))
-        return self._apply(wire, words, act, is_write, fate, back, future, sent)
+        return self._apply(message)
+
+    def _befell(self, message: Message) -> StoreError | bool:
+        """What the sender hears where the message never reached the store; True where it hears nothing."""
+        fate, wire = message.fate, message.wire
+        if fate is Fate.VANISHED:
+            return True
+        if fate is Fate.LOST:
+            wire.sever()
+            return StoreUnavailable("the connection was lost")
+        if fate is Fate.LOST_UNSURE:
+            wire.sever()
+            return (OutcomeUnknown if message.is_write else StoreUnavailable)("the connection was lost")
+        return False
 
     def is_deaf_to(self, wire: Wire) -> bool:
         """Whether what still arrives over this wire is not heard any more."""
         return wire.is_broken and self.is_sql
 
-    def _apply(
-        self,
-        wire: Wire,
-        words: str,
-        act: Callable[[], Any],
-        is_write: bool,
-        fate: Fate,
-        back: float,
-        future: asyncio.Future[Any],
-        sent: float,
-    ) -> None:
-        now, value = self.loop.now, None
+    def _apply(self, message: Message) -> None:
+        wire, fate, value = message.wire, message.fate, None
         try:
-            value = act()
+            value = message.act()
         except StoreConflict as error:
             if self.is_sql:
                 self._held_up(wire.process)
-                if now - sent < BUSY_PATIENCE:
-                    again = (wire, words, act, is_write, fate, back, future, sent)
-                    self.loop.after(BUSY_PAUSE + back, self._arrive, *again)
-                    return None
+                if self.loop.now - message.sent < BUSY_PATIENCE:
+                    self.loop.after(BUSY_PAUSE + message.back, self._arrive, message)
+                    return
             value = error
         except Exception as error:
             value = error
-        if is_write:
-            self._saw(wire.process, words)
+        if message.is_write:
+            self._saw(wire.process, message.words)
         if wire.is_broken:
             wire.undo()
         if fate is Fate.SILENT:
-            return None
+            return
         if fate is Fate.UNANSWERED:
             wire.sever()
-            value = (OutcomeUnknown if is_write else StoreUnavailable)("the answer was lost")
-        self.loop.after(back, self._answer, future, value)
-        return None
+            value = (OutcomeUnknown if message.is_write else StoreUnavailable)("the answer was lost")
+        self.loop.after(message.back, self._answer, message.future, value)
 
     def _answer(self, future: asyncio.Future[Any], value: Any) -> None:
         if not future.done():
@@ -280,31 +292,6 @@ class Wire:
             self._connection.close()
 
 
-class Deadline:
-    """`asyncio.timeout` for the one place that needs it most: the same words to the task, a fifth of the cost."""
-
-    __slots__ = ("_alarm", "_is_over", "_task")
-
-    def __init__(self, loop: SimulatedLoop, seconds: float | None):
-        self._is_over = False
-        self._alarm = None if seconds is None else loop.call_later(seconds, self._expire)
-
-    def __enter__(self) -> None:
-        self._task = asyncio.current_task()
-
-    def _expire(self) -> None:
-        self._is_over = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        is_last = self._is_over and self._task is not None and self._task.uncancel() <= 0
-        if is_last and kind is asyncio.CancelledError:
-            raise TimeoutError from error
-
-
 class SimulatedLane:
     """A lane of one process. `heard` is told each answer that arrives."""
 
@@ -313,27 +300,34 @@ class SimulatedLane:
         server: Server,
         process: Process,
         name: str,
-        dice: random.Random,
+        seed: int,
         heard: Callable[[Process, Plan[Any], Any], None],
     ):
         self.name = name
         self._server = server
         self._process = process
-        self._dice = dice
+        self._seed = seed
+        self._dice: random.Random | None = None
         self._heard = heard
         self._wire: Wire | None = None
         self._turn = asyncio.Lock()
         self._was_in_doubt = False
+        self._deadlines = Deadlines(server.loop)
 
     async def run(self, plan: Plan[R], deadline: float | None = None) -> R:
         self._was_in_doubt = False
+        until = None if deadline is None else self._deadlines.begin(deadline)
         try:
-            with Deadline(self._server.loop, deadline):
-                async with self._turn:
-                    answer = await self._run(plan)
-        except TimeoutError:
+            async with self._turn:
+                answer = await self._run(plan)
+        except asyncio.CancelledError:
+            if until is None or not self._deadlines.has_passed(until):
+                raise
             kind = OutcomeUnknown if self._was_in_doubt else StoreUnavailable
             raise kind(f"{plan.name}: no answer within {deadline} s") from None
+        finally:
+            if until is not None:
+                self._deadlines.end(until)
         self._heard(self._process, plan, answer)
         return answer
 
@@ -343,7 +337,7 @@ class SimulatedLane:
             wire = self._wire = self._server.wire(self._process)
         wire.name = plan.name
         try:
-            return await run_async(wire, plan, self._dice.uniform)
+            return await run_async(wire, plan, self._spread)
         except StoreConflict:
             raise
         except StoreUnavailable:
@@ -356,7 +350,13 @@ class SimulatedLane:
             wire.sever()
             raise
 
+    def _spread(self, low: float, high: float) -> float:
+        if self._dice is None:
+            self._dice = random.Random(f"lane {self.name} of {self._process} in {self._seed}")
+        return self._dice.uniform(low, high)
+
     async def aclose(self) -> None:
+        self._deadlines.close()
         if self._wire is not None:
             self._wire.sever()
             self._wire = None

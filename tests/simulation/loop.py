@@ -175,7 +175,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Call outside all processes: wires, servers and the weather go on whoever dies."""
         call = Call(callback, args, None)
         call.process = self._outside
-        return self._set(self.now + delay, call)
+        call.due = due = self.now + delay
+        self._made += 1
+        heappush(self._timers, (due, self._made, call))
+        return call
 
     def spawn(self, process: Process, work: Callable[[], Any]) -> asyncio.Task[Any]:
         """Begin a process whose main coroutine is `work()`."""

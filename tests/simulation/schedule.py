@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from tests.simulation.controller import TIMEOUTS, Answer, Controller, Session
-from tests.simulation.lane import Fate, Server
+from tests.simulation.lane import Fate, Message, Server
 from tests.simulation.loop import Process, SimulatedLoop
 from tests.simulation.scheduled_wire import IDLE_SECONDS, Errand, ScheduledWire
 from unstuck.model.errors import OutcomeUnknown, StoreUnavailable
@@ -85,30 +85,24 @@ class ScheduledServer(Server):
         wire.is_under_way = True
         super().send(wire, words, act, is_write, future)
 
-    def _arrive(self, wire: Any, *rest: Any) -> None:
+    def _arrive(self, message: Message) -> None:
+        wire: Any = message.wire
         if self.loop.now >= self.stalled_until:
             wire.is_under_way = False
-            if Fate.VANISHED in rest:
+            if message.fate is Fate.VANISHED:
                 wire.is_cut_off = True
-        super()._arrive(wire, *rest)
+        super()._arrive(message)
 
     def is_deaf_to(self, wire: Any) -> bool:
         return wire.session is None or (wire.is_broken and not wire.has_last_word)
 
-    def _apply(
-        self,
-        wire: Any,
-        words: str,
-        act: Callable[[], Any],
-        is_write: bool,
-        fate: Fate,
-        back: float,
-        future: asyncio.Future[Any],
-        sent: float,
-    ) -> None:
-        session, currents = wire.session, self.currents
+    def _apply(self, message: Message) -> None:
+        wire: Any = message.wire
+        words, session, currents = message.words, wire.session, self.currents
         wire.turn += 1
-        errand = wire.errand = Errand(wire, words, is_write, fate, back, future)
+        errand = wire.errand = Errand(
+            wire, words, message.is_write, message.fate, message.back, message.future
+        )
         if not session.is_inside:
             wire.began, wire.settled_us = self.loop.now, None
         if words == "settle":
@@ -121,7 +115,7 @@ class ScheduledServer(Server):
             errand.is_split = wire.mode is Mode.WRITE and self.is_worth_it(words) and currents.splits()
         if errand.is_split:
             self.controller.now(session, "BEGIN")
-        self._ran(errand, self.controller.run(session, act()))
+        self._ran(errand, self.controller.run(session, message.act()))
 
     def _ran(self, errand: Errand, answer: Answer | None) -> None:
         if answer is not None:

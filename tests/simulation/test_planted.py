@@ -115,7 +115,10 @@ PLANTED: list[tuple[Plant, set[str]]] = [
         {"an ending is its own attempt's", "counts have a reason", "what runs is not given away"},
     ),
     (verdict_id_ignored, {"honest answers"}),
-    (reconciling_while_a_claim_is_in_flight, {"what runs is not given away", "only the owner starts"}),
+    (
+        reconciling_while_a_claim_is_in_flight,
+        {"what runs is not given away", "only the owner starts", "checker H8"},
+    ),
     (leases_compared_instead_of_ends, {"losses have a lost worker"}),
     (steadiness_skipped, {"the healthy are not lost"}),
     (attempt_counted_at_hand_back, {"one count rises", "counts have a reason"}),

@@ -53,12 +53,14 @@ class Act:
 
 @dataclass(frozen=True)
 class Errand:
-    """One job of the workload: what is enqueued, when, and when somebody wants to cancel it."""
+    """One job of the workload: what is enqueued, when, when somebody wants to cancel it, and what is enqueued
+    with it, all or none."""
 
     number: int
     at: float
     new: NewJob
     cancel_at: float | None = None
+    also: tuple[NewJob, ...] = ()
 
 
 @dataclass
@@ -82,18 +84,30 @@ class Workload:
             errand = workload._errand(number, dice, until)
             if number not in skipped:
                 workload.errands.append(errand)
-        at = random.Random(f"burst of {seed}").uniform(0.5, until)
-        for number in range(BURST, BURST + burst):
-            if number - BURST not in skipped:
+        workload._burst(burst, until, skipped)
+        return workload
+
+    def _burst(self, burst: int, until: float, skipped: frozenset[int]) -> None:
+        dice = random.Random(f"burst of {self.seed}")
+        at, together = dice.uniform(0.5, until), dice.choice([1, 7, 20, 60])
+        numbers = [number for number in range(BURST, BURST + burst) if number - BURST not in skipped]
+        for start in range(0, len(numbers), together):
+            jobs = []
+            for number in numbers[start : start + together]:
                 new = NewJob(
-                    id=uuid7(int(at * 1000), random.Random(f"job {number} of {seed}").randbytes(10)),
+                    id=uuid7(int(at * 1000), dice.randbytes(10)),
                     queue="default",
                     task="quick",
                     args=json.dumps({"number": number}),
                 )
-                workload.numbers[new.id] = number
-                workload.errands.append(Errand(number, at, new))
-        return workload
+                self.numbers[new.id] = number
+                jobs.append(new)
+            self.errands.append(Errand(numbers[start], at, jobs[0], also=tuple(jobs[1:])))
+
+    @property
+    def size(self) -> int:
+        """How many jobs clients enqueue."""
+        return sum(1 + len(errand.also) for errand in self.errands)
 
     def _errand(self, number: int, dice: random.Random, until: float) -> Errand:
         at = dice.uniform(0.5, until)
@@ -248,6 +262,11 @@ class Client:
 
     def __init__(self, world: World):
         self._world = world
+        from unstuck.app.commands import (
+            QueueWatch,
+        )  # the application is above the engine: only clients need it
+
+        self._watch = QueueWatch(lambda warning: None, world.loop.time)
         self._lanes = {
             "enqueue": world.lane(PROCESS.get(), "enqueue"),
             "cancel": world.lane(PROCESS.get(), "cancel"),
@@ -257,17 +276,18 @@ class Client:
         await asyncio.gather(*(self._go(errand) for errand in self._world.workload.errands))
 
     async def _go(self, errand: Errand) -> None:
-        from unstuck.app import commands  # the application is above the engine: only clients need it
+        from unstuck.app import commands
 
-        world, new = self._world, errand.new
-        loop = asyncio.get_running_loop()
+        world, new, clock = self._world, errand.new, self._world.loop.time
+        jobs = [new, *errand.also]
         await asyncio.sleep(errand.at)
-        world.auditor.wanted(new)
-        watch = commands.QueueWatch(lambda warning: None, loop.time)
+        for job in jobs:
+            world.auditor.wanted(job)
         await self._insist(
-            "enqueue", lambda: commands.enqueue(world.server_store, [new], watch, clock=loop.time)
+            "enqueue", lambda: commands.enqueue(world.server_store, jobs, self._watch, clock=clock)
         )
-        world.auditor.acknowledged(new)
+        for job in jobs:
+            world.auditor.acknowledged(job)
         if errand.cancel_at is not None:
             await asyncio.sleep(max(0.0, errand.cancel_at - errand.at))
             world.auditor.cancel_wanted(new.id)
@@ -275,13 +295,15 @@ class Client:
             await self._insist("cancel", lambda: commands.cancel(world.server_store, new.id, draw))
 
     async def _insist(self, lane: str, command: Callable[[], Any]) -> Any:
+        pause = 0.3
         while True:
             try:
                 return await follow(self._world, self._lanes[lane], command())
             except JobNotFound:
                 return None
             except StoreError:
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(pause)
+                pause = min(1.5 * pause, 1.5)
 
 
 async def follow(world: World, lane: Any, command: Any) -> Any:

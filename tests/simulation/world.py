@@ -108,6 +108,7 @@ class World:
         for job_id, number in self.workload.numbers.items():
             self.names[job_id] = f"job {number}"
         self.auditor = Auditor(self)
+        self._findings = self.auditor.findings
         self.ground = self.make_ground()
         self.is_logged = seed % LOGGED == 0 and self.ground.keep_events()
         self.server_store: Store = self.ground.store
@@ -198,7 +199,7 @@ class World:
             log.propagate = propagate
 
     def _is_done(self) -> bool:
-        if self.auditor.findings or self.loop.errors:
+        if self._findings or self.loop.errors:
             return True
         if self.is_healed and self.auditor.is_all_done():
             return True
@@ -230,8 +231,7 @@ class World:
 
     def lane(self, process: Process, name: str) -> SimulatedLane:
         """A lane for a process."""
-        dice = random.Random(f"lane {name} of {process} in {self.scenario.seed}")
-        return SimulatedLane(self.server, process, name, dice, self._heard)
+        return SimulatedLane(self.server, process, name, self.scenario.seed, self._heard)
 
     def ids(self, name: str) -> Callable[[], UUID]:
         """A source of ids."""

@@ -38,7 +38,7 @@ class Fencing:
             return await self._look()
         finally:
             if self._shift.must_leave:
-                self._shift.parting.set()
+                self._shift.parting.ring()
 
     async def _look(self) -> float:
         shift, page, now = self._shift, self._shift.page, self._shift.env.now()

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 
 from unstuck.engine.env import Env
 from unstuck.engine.page import Page
-from unstuck.engine.patience import Patience, rest
+from unstuck.engine.patience import Bell, Patience
 from unstuck.engine.saying import Saying
 from unstuck.model.errors import StoreError, StoreUnavailable
 
@@ -37,7 +37,7 @@ class Loop:
         self.page = page
         self._patience = patience
         self._pause_max = pause_max
-        self._wake = asyncio.Event()
+        self._wake = Bell()
         self._saying = Saying(env.now)
         self._failures = 0
         self._failing_since: float | None = None
@@ -45,7 +45,7 @@ class Loop:
 
     def wake(self) -> None:
         """Begin the next round now."""
-        self._wake.set()
+        self._wake.ring()
 
     async def run(self) -> None:
         """Go on for ever; ends only by cancellation."""
@@ -69,9 +69,14 @@ class Loop:
             self._failures, self._failing_since = 0, None
             self.page.loop_succeeded(self.name, self._env.now())
         if pause > 0:
-            await rest(self._wake, pause)
+            await self._wake.rest(pause)
         else:
-            self._wake.clear()
+            self._wake.hush()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether its last round failed."""
+        return self._failing_since is not None
 
     def why_stuck(self, written_at: float) -> str | None:
         """Why the process should leave because of this loop, if it should.

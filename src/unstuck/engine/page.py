@@ -41,6 +41,7 @@ _TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE = range(6)
 _LOST, _DRAINING, _REPLACE, _LEFT, _BUSY, _UNSETTLED = range(6, 12)
 _STARTED, _ENDED, _FAILED = range(12, 15)
 _FIRST_LOOP = 16
+_LOOP_AT = {name: _FIRST_LOOP + number for number, name in enumerate(LOOPS)}
 
 
 class Phase(IntEnum):
@@ -224,17 +225,17 @@ class Page:
 
     def loop_succeeded(self, name: str, at: float) -> None:
         """Note a loop's last success."""
-        self._floats[_FIRST_LOOP + LOOPS.index(name)] = at
+        self._floats[_LOOP_AT[name]] = at
 
     def loop_began(self, name: str, at: float) -> None:
         """Note that a loop goes round here; until its first success its beginning stands for one."""
-        if not self._floats[_FIRST_LOOP + LOOPS.index(name)]:
+        if not self._floats[_LOOP_AT[name]]:
             self.loop_succeeded(name, at)
 
     def loops(self) -> dict[str, float]:
         """Each loop's last success, or its beginning where it has had none yet."""
-        marks = {name: self._floats[_FIRST_LOOP + number] for number, name in enumerate(LOOPS)}
-        return {name: at for name, at in marks.items() if at}
+        marks = self._floats[_FIRST_LOOP : _FIRST_LOOP + len(LOOPS)].tolist()
+        return {name: at for name, at in zip(LOOPS, marks, strict=True) if at}
 
     def write_slot(self, job_id: UUID, fence: int, phase: Phase, deadline: float) -> int | None:
         """Say that this attempt starts; the slot's number, or None where all are taken."""

@@ -5,7 +5,7 @@ taken back at each round costs more than most rounds do, and an event loop keeps
 its time has come. So one timer stands for many rounds: when it fires, it looks whether the round that is
 under way has had its time, and if not, it is set anew for when that will be so; while nothing is under
 way, there is none. A round that has had its time is cancelled, and what comes out is a `TimeoutError`, unless somebody
-else wanted the task to end as well. The rests between two rounds (`rest`) are as cheap: one timer, no task.
+else wanted the task to end as well. The rests between two rounds (`Bell`) are as cheap: one timer, no task.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 SHORTEST_REST = 0.01
-"""Seconds, for whoever waits for a moment: two clocks that differ a little must not make it ask without end."""
+"""Seconds, for whoever waits for a moment: clocks that differ, or round, must not make it ask without end."""
 
 
 class Patience:
@@ -59,18 +59,41 @@ class Patience:
         self._alarm = None
         if self._until is None:
             return
-        if self._loop.time() < self._until:
+        if self._until - self._loop.time() > SHORTEST_REST:
             self._alarm = self._loop.call_at(self._until, self._look)
         else:
             self._has_ended = True
             self._task.cancel()
 
 
-async def rest(wake: asyncio.Event, seconds: float) -> None:
-    """Wait until `wake` is set or so many seconds have passed; leaves it cleared."""
-    alarm = asyncio.get_running_loop().call_later(seconds, wake.set)
-    try:
-        await wake.wait()
-    finally:
-        alarm.cancel()
-    wake.clear()
+class Bell:
+    """What a loop rests by: `rest` ends at its time, or when somebody rings, were it before the rest began."""
+
+    __slots__ = ("_is_rung", "_waiter")
+
+    def __init__(self) -> None:
+        self._is_rung = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def ring(self, because: object = None) -> None:
+        """End the rest that is under way, or the next one."""
+        self._is_rung = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def hush(self) -> None:
+        """Forget that somebody rang."""
+        self._is_rung = False
+
+    async def rest(self, seconds: float) -> None:
+        """Wait until somebody rings or so many seconds have passed; only one task may rest by a bell."""
+        if not self._is_rung:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            alarm = loop.call_later(seconds, self.ring)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                alarm.cancel()
+        self._is_rung = False

@@ -17,6 +17,7 @@ from unstuck.engine.buffer import Buffer
 from unstuck.engine.env import Env
 from unstuck.engine.handler import Handler
 from unstuck.engine.page import Page
+from unstuck.engine.patience import Bell
 from unstuck.model.job import ClaimedJob
 from unstuck.model.verdict import Verdict
 from unstuck.rules import judging
@@ -60,8 +61,8 @@ class Shift:
     settle_now: Callable[[], None] = nobody
     reconcile_now: Callable[[], None] = nobody
     gone: asyncio.Event = field(default_factory=asyncio.Event)
-    parting: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by whoever finds that this worker has to leave, and then by what its leaving waits for; without it
+    parting: Bell = field(default_factory=Bell)
+    """Rung by whoever finds that this worker has to leave, and then by what its leaving waits for; without it
     either is found within a poll."""
 
     @property
@@ -101,7 +102,7 @@ class Shift:
     def gave_up_something(self) -> None:
         """There is less in hand than before: who waits for that in order to leave should look."""
         if self.is_draining:
-            self.parting.set()
+            self.parting.ring()
 
     def hand_back(self, job: ClaimedJob, *, started: bool, why: str) -> None:
         """Give a job back: same place in line, nothing counted."""

@@ -71,7 +71,7 @@ class Solo:
         if self._page is not None:
             self._page.drain(self._stop_level)
         if self.worker is not None:
-            self.worker.shift.parting.set()
+            self.worker.shift.parting.ring()
 
     async def run(self) -> Left:
         """Work until stopped; answers how the last worker left."""

@@ -29,7 +29,7 @@ from unstuck.engine.children import Child, Spawner, Subprocesses
 from unstuck.engine.env import Env
 from unstuck.engine.looping import Loop
 from unstuck.engine.page import Page, Phase
-from unstuck.engine.patience import SHORTEST_REST, rest
+from unstuck.engine.patience import SHORTEST_REST, Bell
 from unstuck.engine.pruning import Pruning
 from unstuck.engine.renewing import Renewing
 from unstuck.engine.saying import Saying
@@ -90,7 +90,7 @@ class Supervisor:
         self._loops: list[Loop] = []
         self._sweeping: Sweeping | None = None
         self._code = 0
-        self._news = asyncio.Event()
+        self._news = Bell()
         self._saying = Saying(self._env.now)
         self.id = self._env.new_id()
         self.page = Page.private(1)
@@ -104,7 +104,7 @@ class Supervisor:
             child.page.drain(self._stop_level)
             if self._stop_level > 1:
                 child.kill("stopped")  # at once: the watch may be waiting for a store that does not answer
-        self._news.set()
+        self._news.ring()
 
     async def run(self) -> int:
         """Supervise until stopped; answers the exit code."""
@@ -128,7 +128,7 @@ class Supervisor:
                 tasks.append(asyncio.create_task(watched.run(), name=name))
             while not (self._stop_level and not self._children and not self._burials):
                 await self._watch()
-                await rest(self._news, self._pause())
+                await self._news.rest(self._pause())
             with suppress(StoreError):
                 await lanes["bury"].run(store.end_worker(self.id, "stopped"), settings.deadline)
             return self._code
@@ -149,6 +149,8 @@ class Supervisor:
 
     def _leave_if_stuck(self, now: float) -> None:
         """Leave, with the reason, where a loop of ours fails for good; children finish what they run."""
+        if not any(loop.is_failing for loop in self._loops):
+            return
         written_at = max(page.renewed_at for page in self.pages().values())
         for loop in self._loops:
             is_chore = loop.name == "pruning"  # nothing waits for it
@@ -203,9 +205,12 @@ class Supervisor:
     def _pause(self) -> float:
         """How long the watch may rest where nobody stops us and no child dies: what it looks for by itself is
         measured in leases, but for the next start of a child."""
-        pause, now = min(WATCH_PAUSE, self._settings.lease / WATCHES_IN_A_LEASE), self._env.now()
-        starts = [at - now for ordinal, at in self._respawn_at.items() if ordinal not in self._children]
-        return max(SHORTEST_REST, min([pause, *(seconds for seconds in starts if seconds > 0.0)]))
+        pause = min(WATCH_PAUSE, self._settings.lease / WATCHES_IN_A_LEASE)
+        if len(self._children) < self._settings.processes and self._respawn_at:
+            now = self._env.now()
+            starts = [at - now for ordinal, at in self._respawn_at.items() if ordinal not in self._children]
+            pause = min([pause, *(seconds for seconds in starts if seconds > 0.0)])
+        return max(SHORTEST_REST, pause)
 
     async def _watch(self) -> None:
         now = self._env.now()
@@ -243,10 +248,7 @@ class Supervisor:
             self._respawn_at[ordinal] = now + RESPAWN_FIRST
         else:
             self._children[ordinal] = child
-            child.ended.add_done_callback(self._has_news)
-
-    def _has_news(self, of: object) -> None:
-        self._news.set()
+            child.ended.add_done_callback(self._news.ring)
 
     def _died(self, child: Child, now: float) -> None:
         detail = child.ended.result()
@@ -265,7 +267,7 @@ class Supervisor:
         burial = asyncio.create_task(self._bury(child, detail, reason))
         self._burials.add(burial)
         burial.add_done_callback(self._burials.discard)
-        burial.add_done_callback(self._has_news)
+        burial.add_done_callback(self._news.ring)
 
     async def _bury(self, child: Child, detail: dict[str, Any], reason: str) -> None:
         while True:

@@ -29,7 +29,7 @@ from unstuck.engine.listening import Listening
 from unstuck.engine.looking import Looking
 from unstuck.engine.looping import STUCK_LEASES, Loop
 from unstuck.engine.page import Page
-from unstuck.engine.patience import SHORTEST_REST, rest
+from unstuck.engine.patience import SHORTEST_REST
 from unstuck.engine.reconciling import Reconciling
 from unstuck.engine.run import Isolate
 from unstuck.engine.saying import Saying
@@ -147,7 +147,7 @@ class Worker:
             tasks.append(asyncio.create_task(self._listen(listening), name="listening"))
         try:
             while not (shift.must_leave or self._is_stuck()):
-                await rest(shift.parting, shift.settings.poll)
+                await shift.parting.rest(shift.settings.poll)
             return await self._leave()
         finally:
             for task in tasks:
@@ -160,7 +160,7 @@ class Worker:
         page, settings = self.shift.page, self.shift.settings
         unsettled = page.unsettled_since
         for loop in self._loops.values():
-            why = loop.why_stuck(page.renewed_at)
+            why = loop.why_stuck(page.renewed_at) if loop.is_failing else None
             if why is None:
                 continue
             # Words that nobody takes fail the settling loop too: that holds up nobody's ending.
@@ -206,4 +206,4 @@ class Worker:
     async def _wait(self, done: Callable[[], bool], seconds: float) -> None:
         end = self.shift.env.now() + seconds
         while not done() and (left := end - self.shift.env.now()) > 0.0:
-            await rest(self.shift.parting, max(SHORTEST_REST, min(left, self.shift.settings.poll)))
+            await self.shift.parting.rest(max(SHORTEST_REST, min(left, self.shift.settings.poll)))

@@ -13,6 +13,7 @@ An event that the table does not list for a state is not refused politely: it ca
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 
 from unstuck.model.errors import IllegalTransition
 
@@ -147,6 +148,7 @@ def target_of(source: State, event: Event) -> State:
         raise IllegalTransition(f"a job that is {source} cannot {event.replace('_', ' ')}") from None
 
 
+@cache
 def sources_of(event: Event) -> tuple[State, ...]:
     """The states in which `event` may happen, in the order of the life cycle."""
     return tuple(state for state in State if (state, event) in TRANSITIONS)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from unstuck.engine.patience import Patience, rest
+from unstuck.engine.patience import Bell, Patience
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -89,11 +89,15 @@ def test_a_thousand_rounds_share_a_timer() -> None:
 
 def test_a_rest_ends_at_its_time_or_when_it_is_told_to() -> None:
     async def story() -> None:
-        wake = asyncio.Event()
-        await rest(wake, 0.01)
-        assert not wake.is_set()
-        wake.set()
-        await asyncio.wait_for(rest(wake, 30.0), 5.0)
-        assert not wake.is_set()
+        bell = Bell()
+        await bell.rest(0.01)
+        bell.ring()
+        await asyncio.wait_for(bell.rest(30.0), 5.0)
+        asyncio.get_running_loop().call_later(0.01, bell.ring)
+        await asyncio.wait_for(bell.rest(30.0), 5.0)
+        bell.ring()
+        bell.hush()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(bell.rest(30.0), 0.05)
 
     asyncio.run(story())

@@ -87,11 +87,13 @@ def unhandled(tables: MemoryTables, queue: str, older_us: int, limit: int) -> li
 
 def waiting_unhandled(tables: MemoryTables, limit: int) -> list[tuple[Job, bool]]:
     """Jobs without a handler whose alarm has passed, and whether their task is known now."""
-    now = moment(tables.clock())
-    known = tables.known_tasks()
+    waiting = tables.jobs.of(State.WAITING)
+    if not waiting:
+        return []
+    now, known = moment(tables.clock()), tables.known_tasks()
     return [
         (job, job.task in known)
-        for job in by_id(tables.jobs.of(State.WAITING))
+        for job in by_id(waiting)
         if job.reason is Reason.NO_HANDLER and job.wake_at is not None and job.wake_at <= now
     ][:limit]
 

@@ -19,8 +19,7 @@ def _apply(tables: MemoryTables, request: Request) -> Any:
     if request.reads:
         with tables.lock:
             return request.apply(tables)
-    with tables.one_step():
-        return request.apply(tables)
+    return tables.in_one_step(request.apply)
 
 
 class MemoryConnection:

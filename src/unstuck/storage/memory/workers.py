@@ -6,17 +6,19 @@ compares times to find one; only `end_lapsed` looks at leases, and only of rows 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from unstuck.model.job import NO_HANDLER_LAST_US, ClaimedJob
 from unstuck.model.moments import micros, moment
 from unstuck.model.states import Event, Reason, State, target_of
 from unstuck.model.worker import LAPSED, NewWorker, Worker
-from unstuck.storage.memory.tables import MemoryTables, by_id, claimed, is_ready
+from unstuck.storage.memory.tables import MemoryTables, by_id, claimed, is_ready, worker_with
 from unstuck.storage.protocol import Look, Renewed
 
 
@@ -60,8 +62,10 @@ def renew(
         worker = tables.workers.get(worker_id)
         if worker is None or worker.ended_at is not None:
             continue
-        report = json.loads(reports[worker_id]) if worker_id in reports else worker.report
-        tables.workers[worker_id] = replace(worker, lease_until=moment(now_us + lease_us), report=report)
+        columns: dict[str, Any] = {"lease_until": moment(now_us + lease_us)}
+        if worker_id in reports:
+            columns["report"] = msgspec.json.decode(reports[worker_id])
+        tables.workers[worker_id] = worker_with(worker, columns)
         alive.append(worker_id)
     return Renewed(now_us, frozenset(alive))
 
@@ -125,14 +129,14 @@ def as_read(tables: MemoryTables, worker: Worker) -> Worker:
     left = None
     if worker.lease_until is not None and worker.ended_at is None:
         left = micros(worker.lease_until) - tables.clock()
-    return replace(
-        worker,
-        lease_left_us=left,
-        late_endings=sum(
-            row.late_at is not None and row.worker_id == worker.id for row in tables.attempts.values()
-        ),
-        running=sum(job.worker_id == worker.id for job in tables.jobs.of(State.RUNNING)),
-    )
+    late = [row.worker_id for row in tables.attempts.values() if row.late_at is not None]
+    owners = [job.worker_id for job in tables.jobs.of(State.RUNNING)]
+    columns = {
+        "lease_left_us": left,
+        "late_endings": late.count(worker.id) if late else 0,
+        "running": owners.count(worker.id) if owners else 0,
+    }
+    return worker_with(worker, columns)
 
 
 def owned(tables: MemoryTables, worker_id: UUID) -> list[ClaimedJob]:
