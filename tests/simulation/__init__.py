@@ -6,12 +6,14 @@
     python -m tests.simulation --seed 17     the same, with the whole event log on request
 
 `loop` is the event loop (virtual time, processes that can be killed, paused and suspended), `lane` the way
-to the store with every message a point to go wrong, `weather` draws what goes wrong, `workload` the jobs
+to the store with every message a point to go wrong (its `deadlines` with one timer), `weather` draws what goes wrong, `workload` the jobs
 and what their handlers do, `crew` the supervisors, children and solo workers, `ear` their hints, `operating`
-an operator who meddles, `ground` the stores, `world` puts them together, `auditor` judges with a mind of
-its own, `story` makes a failing seed small and tells it. A seed that found a bug stands in
+an operator who meddles, `ground` and `sqlite_ground` the stores, `world` puts them together. The `auditor` judges with
+a mind of its own: what it has `seen`, the `troubles` that excuse, the `job_moves` and `worker_moves` that are legal, the
+`endings` that were witnessed. `story` makes a failing seed small and tells it. A seed that found a bug stands in
 `regressions.txt` for ever.
 
 On PostgreSQL (`scheduled_world`) every wire is a real connection: `controller` releases the statements one at a
-time and knows who waits for whom, `schedule` gives them virtual time, `postgres_ground` is the server.
+time and knows who waits for whom, `schedule` gives them virtual time, `scheduled_wire` is a client's end of one,
+`postgres_ground` is the server.
 """
