@@ -288,6 +288,23 @@ class BlockingPostgresWire(PostgresWire):
             raise refusal
         return cursor
 
+    def wait(self, gen: Any) -> Any:
+        """What is sent below the cursors: a statement that is prepared."""
+        fault = self._fuse.next("/* unstuck:prepared */")
+        if fault in SQLSTATES:
+            gen.close()
+            return self._raw.execute(RAISE.format(SQLSTATES[fault]))
+        if fault is Fault.LOST:
+            self._break()
+        answer = self._raw.wait(gen)
+        self._fuse.done()
+        if fault is Fault.UNANSWERED:
+            self._break()
+            return self._raw.execute("SELECT 1")
+        if fault is not None and fault.is_deadly:
+            self._fuse.die()
+        return answer
+
     def close(self) -> None:
         self._raw.close()
 
@@ -321,6 +338,23 @@ class AsyncPostgresWire(PostgresWire):
         if refusal is not None:
             raise refusal
         return cursor
+
+    async def wait(self, gen: Any) -> Any:
+        """What is sent below the cursors: a statement that is prepared."""
+        fault = self._fuse.next("/* unstuck:prepared */")
+        if fault in SQLSTATES:
+            gen.close()
+            return await self._raw.execute(RAISE.format(SQLSTATES[fault]))
+        if fault is Fault.LOST:
+            self._break()
+        answer = await self._raw.wait(gen)
+        self._fuse.done()
+        if fault is Fault.UNANSWERED:
+            self._break()
+            return await self._raw.execute("SELECT 1")
+        if fault is not None and fault.is_deadly:
+            await self._fuse.adie()
+        return answer
 
     async def close(self) -> None:
         await self._raw.close()

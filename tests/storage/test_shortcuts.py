@@ -19,7 +19,7 @@ from unstuck.storage.postgres.keeper import PostgresKeeper
 from unstuck.storage.postgres.shortcuts import PREPARED_AT
 from unstuck.storage.protocol import Filter
 
-PREPARED = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%unstuck:insert_one%'"
+PREPARED = "SELECT count(*) FROM pg_prepared_statements WHERE name = 'unstuck_insert_one'"
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_nothing_is_prepared_behind_a_pooler(pgbouncer_url: str, postgres_url: s
     keeper = PostgresKeeper(pgbouncer_url)
     for _ in range(PREPARED_AT + 3):
         keeper.run(keeper.store.insert([a_job()]))
-    assert raw_of(keeper).prepare_threshold is None
+    assert not keeper._pool._idle[0]._shortcuts._is_prepared
     assert count(keeper) == PREPARED_AT + 3
     keeper.close()
 

@@ -47,10 +47,22 @@ def alike(stage: Stage) -> list[NewJob]:
     return [stage.new_job(args=f'{{"n":{n}}}') for n in range(3)]
 
 
+def alike_again(stage: Stage) -> list[NewJob]:
+    return [*alike(stage), stage.new_job()]
+
+
 def alike_with_one_there(stage: Stage) -> list[NewJob]:
     jobs = alike(stage)
     stage.ask(stage.store.insert(jobs[1:2]))
     return jobs
+
+
+def one_after_another(acting: Acting, jobs: list[NewJob]) -> Any:
+    """On one connection, which prepares the statement meanwhile."""
+    answers: list[Any] = []
+    for job in jobs:
+        answers += yield acting.store.insert([job])
+    return answers
 
 
 def insert_each(acting: Acting, jobs: list[NewJob]) -> Any:
@@ -92,6 +104,10 @@ SCENARIOS = (
     Scenario(
         "insert jobs that are alike, of which one is there",
         ("insert",), alike_with_one_there, insert, [True, False, True], [False] * 3, tells=created,
+    ),
+    Scenario(
+        "insert jobs one after another",
+        ("insert",), alike_again, one_after_another, [True] * 4, [False] * 4, tells=created, goes_on=True,
     ),
     Scenario(
         "insert each of several jobs",

@@ -71,8 +71,11 @@ for _kind, _oid in _ARRAYS:
     psycopg.adapters.register_dumper(_kind, type(f"{_kind.__name__}Dumper", (_PackedDumper,), {"oid": _oid}))
 
 
-def packed(values: list[Any]) -> Any:
-    """The values as one binary array, or as they are where that is not known to be the same."""
+def packed(given: Any) -> Any:
+    """A list as one binary array; anything else, and what is not known to be the same, as it is."""
+    if type(given) is not list:
+        return given
+    values: list[Any] = given
     count = len(values)
     kinds = set(map(type, values))
     has_nulls = type(None) in kinds

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -32,7 +32,7 @@ from unstuck.storage.postgres.arrays import packed
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.errors import is_spent, not_connected, said
 from unstuck.storage.postgres.shortcuts import Shortcuts, Way, answer_to_fresh, fresh
-from unstuck.storage.sql.library import Style
+from unstuck.storage.sql.library import Spelled, Style
 
 CONNECT_SECONDS = 10
 
@@ -171,7 +171,7 @@ class PostgresConnection(_Common):
         is_first, self._is_first = self._is_first, False
         short = self._shortcuts
         if short.wants_to_know(request, self._mode):
-            short.learn(self._raw, is_direct=self.served_by() == self.greeted_by)
+            short.learn(is_direct=self.served_by() == self.greeted_by)
         way = short.way(request, self._mode, is_first=is_first)
         if way is not Way.USUAL:
             try:
@@ -191,10 +191,12 @@ class PostgresConnection(_Common):
             raise self._said(error) from error
 
     def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
+        if way is Way.PREPARED:
+            return self._raw.wait(self._shortcuts.sending(self._pgconn, _by_name(self._dialect, request)))
         found: list[tuple[Any, ...]] = []
         for text, values in self._spelled(self._dialect, request):
             sent = fresh(text) if way is Way.FRESH else text
-            cursor = self._raw.execute(sent, values, prepare=way is Way.PREPARED)
+            cursor = self._raw.execute(sent, values)
             if (answer := cursor.pgresult) is not None and answer.nfields:
                 found += cursor.fetchall()
         return answer_to_fresh(request) if way is Way.FRESH else found
@@ -209,14 +211,14 @@ class PostgresConnection(_Common):
         if self.is_spent or self.is_idle:
             return
         try:
-            self._raw.execute(ROLLBACK, prepare=False)
+            self._raw.execute(ROLLBACK)
         except psycopg.Error:
             self.is_spent = True
 
     def served_by(self) -> int:
         """The process of the server that answers now."""
         try:
-            row = self._raw.execute(SERVED_BY, prepare=False).fetchone()
+            row = self._raw.execute(SERVED_BY).fetchone()
         except psycopg.Error as error:
             raise self._said(error) from error
         assert row is not None
@@ -228,7 +230,7 @@ class PostgresConnection(_Common):
 
     def _send(self, text: LiteralString, *, at_commit: bool = False) -> None:
         try:
-            self._raw.execute(text, prepare=False)
+            self._raw.execute(text)
         except psycopg.Error as error:
             raise self._said(error, at_commit=at_commit) from error
 
@@ -264,7 +266,7 @@ class AsyncPostgresConnection(_Common):
         is_first, self._is_first = self._is_first, False
         short = self._shortcuts
         if short.wants_to_know(request, self._mode):
-            short.learn(self._raw, is_direct=await self.served_by() == self.greeted_by)
+            short.learn(is_direct=await self.served_by() == self.greeted_by)
         way = short.way(request, self._mode, is_first=is_first)
         if way is not Way.USUAL:
             try:
@@ -284,10 +286,14 @@ class AsyncPostgresConnection(_Common):
             raise self._said(error) from error
 
     async def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
+        if way is Way.PREPARED:
+            return await self._raw.wait(
+                self._shortcuts.sending(self._pgconn, _by_name(self._dialect, request))
+            )
         found: list[tuple[Any, ...]] = []
         for text, values in self._spelled(self._dialect, request):
             sent = fresh(text) if way is Way.FRESH else text
-            cursor = await self._raw.execute(sent, values, prepare=way is Way.PREPARED)
+            cursor = await self._raw.execute(sent, values)
             if (answer := cursor.pgresult) is not None and answer.nfields:
                 found += await cursor.fetchall()
         return answer_to_fresh(request) if way is Way.FRESH else found
@@ -302,14 +308,14 @@ class AsyncPostgresConnection(_Common):
         if self.is_spent or self.is_idle:
             return
         try:
-            await self._raw.execute(ROLLBACK, prepare=False)
+            await self._raw.execute(ROLLBACK)
         except psycopg.Error:
             self.is_spent = True
 
     async def served_by(self) -> int:
         """The process of the server that answers now."""
         try:
-            cursor = await self._raw.execute(SERVED_BY, prepare=False)
+            cursor = await self._raw.execute(SERVED_BY)
             row = await cursor.fetchone()
         except psycopg.Error as error:
             raise self._said(error) from error
@@ -322,7 +328,7 @@ class AsyncPostgresConnection(_Common):
 
     async def _send(self, text: LiteralString, *, at_commit: bool = False) -> None:
         try:
-            await self._raw.execute(text, prepare=False)
+            await self._raw.execute(text)
         except psycopg.Error as error:
             raise self._said(error, at_commit=at_commit) from error
 
@@ -336,11 +342,14 @@ def _watch(descriptor: int) -> Callable[[], bool]:
     return lambda: bool(watch.poll(0))
 
 
+def _by_name(dialect: PostgresDialect, request: Request) -> Spelled:
+    assert isinstance(request, Statement)
+    (spelled,) = dialect.spell(request, Style.DOLLAR)
+    return spelled
+
+
 def _packed(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {
-        name: packed(cast("Any", value)) if isinstance(value, list) else value
-        for name, value in values.items()
-    }
+    return {name: packed(value) for name, value in values.items()}
 
 
 @lru_cache(maxsize=1024)
