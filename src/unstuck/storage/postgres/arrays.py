@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from struct import Struct
 from struct import error as OutOfRange
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
 import psycopg
@@ -73,9 +73,9 @@ for _kind, _oid in _ARRAYS:
 
 def packed(given: Any) -> Any:
     """A list as one binary array; anything else, and what is not known to be the same, as it is."""
-    if type(given) is not list:
+    if not _is_list(given):
         return given
-    values: list[Any] = given
+    values = given
     count = len(values)
     kinds = set(map(type, values))
     has_nulls = type(None) in kinds
@@ -97,3 +97,7 @@ def packed(given: Any) -> Any:
     except OutOfRange:
         return values
     return form(_HEAD.pack(1, has_nulls, element, count, 1) + body)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return type(value) is list
