@@ -114,7 +114,11 @@ class Arguments:
                 f"{self._name}: the arguments are {len(text) / 1024:,.0f} KiB, more than {PAYLOAD_BYTES_MAX // 1024} KiB;"
                 f" the largest is {largest!r}: store it elsewhere and pass its key"
             )
-        for name, arrived in self._decode(text).items():
+        shape = self._read(text)
+        for field, name in self._names:
+            arrived = getattr(shape, field)
+            if arrived is msgspec.UNSET:
+                continue
             value = given[name]
             if type(value) is type(arrived) and type(value) in _SCALARS:
                 continue
@@ -144,11 +148,14 @@ class Arguments:
         except TypeError as error:
             raise BadArguments(f"{self._name}: {error}{_advice(str(error))}") from None
 
-    def _decode(self, text: bytes) -> dict[str, Any]:
+    def _read(self, text: bytes) -> Any:
         try:
-            shape = self._decoder.decode(text)
+            return self._decoder.decode(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise BadArguments(f"{self._name}: {_sentence(str(error))}") from None
+
+    def _decode(self, text: bytes) -> dict[str, Any]:
+        shape = self._read(text)
         values = ((name, getattr(shape, field)) for field, name in self._names)
         return {name: value for name, value in values if value is not msgspec.UNSET}
 

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from uuid import UUID, uuid5
+from uuid import UUID, SafeUUID, uuid5
 
 from unstuck.model.errors import BadArguments
 
@@ -39,7 +39,15 @@ class Ids:
         with self._lock:
             tick = self._last = max(tick, self._last + 1)
         chance = int.from_bytes(self._dice(8), "big") & ((1 << 62) - 1)
-        return UUID(int=(tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | chance)
+        return _uuid((tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | chance)
+
+
+def _uuid(number: int) -> UUID:
+    """`UUID(int=number)` for a number that is one: its constructor asks so much that it costs thrice this."""
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", number)
+    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    return made
 
 
 def id_of(name: UUID | str) -> UUID:

@@ -10,7 +10,7 @@ for many. Whether all were new is told by their number, so that in the common ca
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from uuid import UUID
 
@@ -46,37 +46,40 @@ def _insert(jobs: Sequence[NewJob]) -> Requests[list[Inserted]]:
     unique = _unique(jobs)
     if len(unique) < len(jobs):
         for job in jobs:
-            first = unique[job.id]
+            first = unique[job.id.int]
             _certain(_answer(job, first.task, first.args, False))
-    answers = yield from _insert_each(jobs)
+    answers = yield from _insert_unique(jobs, unique)
     return [_certain(answer) for answer in answers]
 
 
 def _insert_each(jobs: Sequence[NewJob]) -> Requests[list[Inserted | IdConflict]]:
-    if not jobs:
-        return []
-    unique = _unique(jobs)
-    created = yield from insert_new(unique.values())
-    if len(created) == len(jobs):
+    return (yield from _insert_unique(jobs, _unique(jobs)))
+
+
+def _insert_unique(
+    jobs: Sequence[NewJob], unique: Mapping[int, NewJob]
+) -> Requests[list[Inserted | IdConflict]]:
+    there = (yield from insert_new(unique.values())) if jobs else ()
+    if not there and len(unique) == len(jobs):
         return [Inserted(job.id, True) for job in jobs]
     # What an id means: the row that was there, or else the first of these jobs that has it.
-    meanings: dict[UUID, tuple[str, str]] = {job.id: (job.task, job.args) for job in unique.values()}
-    there = [job_id for job_id in unique if job_id not in created]
+    meanings = {number: (job.task, job.args) for number, job in unique.items()}
+    fresh = meanings.keys() - {job.id.int for job in there}
     if there:
-        found: Rows = yield Statement(COMPARE, {"ids": there})
-        meanings.update({shape.uuid(job_id): (task, args) for job_id, task, args in found})
+        found: Rows = yield Statement(COMPARE, {"ids": [job.id for job in there]})
+        meanings.update({shape.uuid(job_id).int: (task, args) for job_id, task, args in found})
     answers: list[Inserted | IdConflict] = []
     for job in jobs:
-        answers.append(_answer(job, *meanings[job.id], job.id in created))
-        created.discard(job.id)
+        answers.append(_answer(job, *meanings[job.id.int], job.id.int in fresh))
+        fresh.discard(job.id.int)
     return answers
 
 
-def _unique(jobs: Sequence[NewJob]) -> dict[UUID, NewJob]:
-    """The first job of each id."""
-    unique: dict[UUID, NewJob] = {}
-    for job in jobs:
-        unique.setdefault(job.id, job)
+def _unique(jobs: Sequence[NewJob]) -> dict[int, NewJob]:
+    """The first job of each id, by its number: an id is slow to look up by itself."""
+    unique = {job.id.int: job for job in jobs}
+    if len(unique) < len(jobs):
+        unique = {job.id.int: job for job in reversed(jobs)}
     return unique
 
 
@@ -92,8 +95,8 @@ def _certain(answer: Inserted | IdConflict) -> Inserted:
     return answer
 
 
-def insert_new(jobs: Collection[NewJob]) -> Requests[set[UUID]]:
-    """Insert those that are not there yet; answers the ids of these."""
+def insert_new(jobs: Collection[NewJob]) -> Requests[Collection[NewJob]]:
+    """Insert those that are not there yet; answers those that are."""
     ordered = sorted(jobs, key=_number)
     first = ordered[0]
     is_plain = not first.priority and _schedule(first) == NOW
@@ -106,8 +109,9 @@ def insert_new(jobs: Collection[NewJob]) -> Requests[set[UUID]]:
     else:
         inserted = yield Statement(INSERT, rows=[shape.new_job(job) for job in ordered])
     if len(inserted) == len(ordered):
-        return {job.id for job in ordered}
-    return {shape.uuid(row[0]) for row in inserted}
+        return ()
+    fresh = {shape.uuid(row[0]).int for row in inserted}
+    return [job for job in ordered if job.id.int not in fresh]
 
 
 _schedule = attrgetter("delay_us", "due_at", "expires_in_us")
