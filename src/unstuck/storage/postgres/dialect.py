@@ -53,7 +53,7 @@ class PostgresDialect(Dialect):
                 return _micros(f"({rest}) - {self.now}")
             case "micros":
                 return _micros(rest)
-            case "rows":
+            case "rows" | "many":
                 alias, columns = row_source(rest)
                 arrays = ", ".join(_hidden(f":{name}", _TYPES.get(kind, kind)) for name, kind in columns)
                 return f"unnest({arrays}) AS {alias}({', '.join(name for name, _ in columns)})"

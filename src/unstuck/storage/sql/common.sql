@@ -184,7 +184,7 @@ UPDATE {jobs} AS j SET
     keep_until = {after :keep_us},
     result = v.result,
     error = NULL
-FROM {rows v: job_id uuid, job_fence bigint, said_id uuid, result text}
+FROM {many v: job_id uuid, job_fence bigint, said_id uuid, result text}
 WHERE j.id = v.job_id AND j.fence = v.job_fence AND j.state = :source
     AND j.cancel_asked_at IS NULL
     AND (j.verdict_id <> v.said_id OR j.verdict_id IS NULL)

@@ -2,7 +2,9 @@
 
 `now` is bound, read from the process's clock when a statement is spelled, which is after the write lock
 is held: SQLite's own clock has milliseconds only, and one host has one clock. There are no arrays, so a
-row source is one row of parameters and the statement runs once per row, in one transaction.
+row source is one row of parameters and the statement runs once per row, in one transaction. Where rows are
+few columns wide and many, as the endings of a busy worker are, they come as one JSON document (`{many …}`): the
+statement then runs once, and the interpreter is free for the handlers while it does.
 """
 
 from __future__ import annotations
@@ -14,9 +16,14 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
+import msgspec
+
 from unstuck.model.moments import micros
 from unstuck.storage.plan import Statement
 from unstuck.storage.sql.library import Dialect, Spelled, row_source
+
+MANY = "many_rows"
+"""The parameter that holds the rows of a statement which takes all of them at once, each an array in order."""
 
 _PLAIN = frozenset({str, int, float, bytes, type(None)})
 
@@ -43,6 +50,11 @@ class SqliteDialect(Dialect):
         if statement.rows is None:
             yield Spelled(text, names, shared)
             return
+        if MANY in names:
+            if statement.rows:
+                document = msgspec.json.encode([list(row.values()) for row in statement.rows]).decode()
+                yield Spelled(text, names, {**shared, MANY: document})
+            return
         for row in statement.rows:
             yield Spelled(text, names, {**shared, **_adapted_row(row)})
 
@@ -59,6 +71,12 @@ class SqliteDialect(Dialect):
             case "rows":
                 alias, columns = row_source(rest)
                 return f"(SELECT {', '.join(f':{name} AS {name}' for name, _ in columns)}) AS {alias}"
+            case "many":
+                alias, columns = row_source(rest)
+                parts = [
+                    f"json_extract(m.value, '$[{at}]') AS {name}" for at, (name, _) in enumerate(columns)
+                ]
+                return f"(SELECT {', '.join(parts)} FROM json_each(:{MANY}) AS m) AS {alias}"
             case "row":
                 return "rowid"
             case "among":
