@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +55,7 @@ def main(
     out: Path | None,
 ) -> None:
     """Measure contenders alternately in one run and print their medians and ratios."""
+    signal.signal(signal.SIGTERM, _leave)
     if context.invoked_subcommand:
         return
     contenders = contenders_of(peers)
@@ -151,6 +154,11 @@ def working(only: str, quick: bool, rounds: int, repeat: bool, out: Path | None)
         for name in chosen(only, tuple(parts)):
             run_rounds([Task(OURS, name, partial(parts[name], run))], rounds, book, console, repeat)
         report.finish(console, book, report.conditions(ground, [Contender.of(OURS)]), out)
+
+
+def _leave(number: int, frame: object) -> None:
+    """Go the ordinary way, so that servers and workers go too."""
+    sys.exit(128 + number)
 
 
 def contenders_of(text: str) -> list[Contender]:

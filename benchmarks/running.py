@@ -6,6 +6,7 @@ where something goes wrong. Processes inherit one thread of the environment: whe
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import select
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -95,6 +96,7 @@ class Agent:
                 stdout=subprocess.PIPE,
                 stderr=said,
                 start_new_session=True,
+                preexec_fn=_leave_with_us,
                 text=True,
             )
 
@@ -145,6 +147,7 @@ class Workers:
                         stdout=said,
                         stderr=said,
                         start_new_session=True,
+                        preexec_fn=_leave_with_us,
                     )
                 )
 
@@ -234,6 +237,12 @@ def tail(log: Path) -> str:
         return log.read_text(errors="replace")[-1500:].strip() or "(nothing)"
     except OSError:
         return "(nothing)"
+
+
+def _leave_with_us() -> None:
+    """In the new process: end when the harness is killed, where the kernel can arrange that."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _end(processes: list[subprocess.Popen[Any]]) -> None:
