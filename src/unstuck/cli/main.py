@@ -27,6 +27,7 @@ COMMANDS = {
     "workers": ("unstuck.cli.workers", "List workers, and ask them to take nothing new or to leave."),
     "top": ("unstuck.cli.top", "Rates, queues, latency, recoveries and workers, live."),
     "doctor": ("unstuck.cli.doctor", "Look for whatever is wrong; exit 0 only if nothing is."),
+    "bench": ("unstuck.cli.bench", "Measure this machine with this store, in tables of its own."),
     "audit": ("unstuck.cli.audit", "What was repaired by hand, by whom and why."),
     "events": ("unstuck.cli.events", "Turn the event log on or off, and print it."),
     "migrate": ("unstuck.cli.migrate", "Show, print or apply the steps that the schema lacks."),

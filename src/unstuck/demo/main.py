@@ -15,20 +15,19 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import tempfile
 import time
 import warnings
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
 from unstuck.demo import files
 from unstuck.demo.clearing import DEMO_PREFIX, drop_tables
+from unstuck.demo.leaving import interruptible, undisturbed_exit
 from unstuck.demo.report import lines_of
 from unstuck.demo.running import Crew, Pace
 from unstuck.demo.showing import Outcome, Showing
@@ -68,7 +67,7 @@ def demo(ctx: click.Context, folder: Path | None, url: str | None, lease: str, k
         raise BadSetting(f"there is no file below {folder}")
     console.print(f"{len(taken.files):,} files: {'; '.join(taken.words)}", highlight=False, soft_wrap=True)
     url = url or getattr(ctx.obj, "override", None)
-    with _interruptible(), _place(url, keep, console) as (keeper, store_url, prefix, home):
+    with interruptible(), _place(url, keep, console) as (keeper, store_url, prefix, home):
         console.print(f"store: {keeper.url_shown}, tables {prefix}…", highlight=False, soft_wrap=True)
         outcome = _show(taken, store_url, prefix, home, pace, console)
         for line in lines_of(outcome, taken, pace, time.monotonic() - began):
@@ -112,7 +111,7 @@ def _environment() -> dict[str, str]:
 def _place(url: str | None, keep: bool, console: Console) -> Generator[tuple[Keeper, str, str, Path]]:
     """A folder and a store with the schema in place; both are gone afterwards unless kept."""
     prefix = f"{DEMO_PREFIX}{secrets.token_hex(3)}_"
-    with _undisturbed_exit() as leaving:
+    with undisturbed_exit() as leaving:
         home = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX)).resolve()
         if keep:
             leaving.callback(
@@ -139,44 +138,3 @@ def _drop(keeper: Keeper, prefix: str, console: Console) -> None:
         console.print(f"the tables {prefix}… could not be dropped: {error}", highlight=False, soft_wrap=True)
         raise
     console.print(f"the tables {prefix}… are dropped", highlight=False)
-
-
-@contextmanager
-def _interruptible() -> Generator[None]:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does: with everything cleaned up."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    signals = [
-        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN
-    ]
-    before = {number: signal.signal(number, interrupt) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _undisturbed_exit() -> Generator[ExitStack]:
-    """A stack whose callbacks a second Ctrl-C does not interrupt."""
-    stack = ExitStack()
-
-    def leave() -> None:
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
-        try:
-            stack.close()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    try:
-        yield stack
-    except BaseException:
-        with suppress(StoreError):  # told already, and not what went wrong first
-            leave()
-        raise
-    leave()

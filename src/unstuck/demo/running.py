@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,17 +82,24 @@ class Supervisor:
 class Crew:
     """All supervisors of one demo."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], pace: Pace):
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        pace: Pace,
+        application: str = APPLICATION,
+        options: Sequence[str] = (),
+    ):
         self._folder = folder
+        self._words = ["--app", application, "worker", *pace.options(), *options]
         self._environment = dict(environment)
-        self._pace = pace
         self.supervisors: list[Supervisor] = []
 
     def start(self) -> Supervisor:
         """Start one more; call it on the main thread, whose death the kernel reports."""
         number = len(self.supervisors) + 1
         log = self._folder / f"supervisor-{number}.log"
-        command = [sys.executable, "-m", "unstuck", "--app", APPLICATION, "worker", *self._pace.options()]
+        command = [sys.executable, "-m", "unstuck", *self._words]
         with open(log, "wb") as sink:
             process = subprocess.Popen(
                 [sys.executable, "-m", "unstuck.demo.leashed", str(os.getpid()), *command],

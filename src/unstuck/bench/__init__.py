@@ -1,0 +1,1 @@
+"""What this machine and this store can do: the measurements behind `unstuck bench`."""
