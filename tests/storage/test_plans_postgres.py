@@ -45,7 +45,7 @@ BUDGETS = {
     # The front of a queue, each row with the step of its queue.
     **dict.fromkeys(("head", "unhandled"), FEW + 4 * SWEEP_FRONT),
     # A sample, each row with the step of its queue.
-    **dict.fromkeys(("newest", "at_work", "first_alarms", "depths"), FEW + 4 * PULSE_SAMPLE),
+    **dict.fromkeys(("newest", "at_work", "first_alarms", "depth"), FEW + 4 * PULSE_SAMPLE),
     # The earliest alarms; a page has more than two of them.
     **dict.fromkeys(("parked", "overdue", "waiting_for"), FEW + LAG_FRONT // 2),
     # What is overdue stops at its first thousand.
@@ -71,7 +71,7 @@ INDEXES = {
     "inspect_alarms": "jobs_wake",
     "inspect_owners": "jobs_worker",
     "get": "jobs_pkey",
-    "depths": "jobs_claim",
+    "depth": "jobs_claim",
     "first_alarms": "jobs_wake",
     "newest": "jobs_pkey",
     "at_work": "jobs_worker",

@@ -41,7 +41,7 @@ BUDGETS = {
     **dict.fromkeys(("expired", "waiting_unhandled", "inspect_jobs"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("look", "owned", "workers", "workers_by_id"), FEW + 50 * OWNED),
     **dict.fromkeys(("head", "unhandled"), FEW + 100 * SWEEP_FRONT),
-    **dict.fromkeys(("newest", "at_work", "first_alarms", "depths"), FEW + 100 * PULSE_SAMPLE),
+    **dict.fromkeys(("newest", "at_work", "first_alarms", "depth"), FEW + 100 * PULSE_SAMPLE),
     **dict.fromkeys(("parked", "overdue", "waiting_for"), FEW + 25 * LAG_FRONT),
     "inspect_alarms": FEW + 100 * (FOUND_MAX + OWNED),
 }
@@ -60,7 +60,7 @@ INDEXES = {
     "waiting_for": "unstuck_jobs_wake",
     "inspect_jobs": "autoindex_unstuck_jobs_1",
     "inspect_owners": "unstuck_jobs_worker",
-    "depths": "unstuck_jobs_claim",
+    "depth": "unstuck_jobs_claim",
     "first_alarms": "unstuck_jobs_wake",
     "newest": "autoindex_unstuck_jobs_1",
     "at_work": "unstuck_jobs_worker",

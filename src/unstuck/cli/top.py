@@ -1,4 +1,4 @@
-"""`unstuck top`: how the work goes just now, drawn anew once a second.
+"""`unstuck top`: how the work goes just now, drawn anew every other second.
 
 One question is asked of the store for each picture, and it is bounded: it costs the same with a thousand jobs as
 with millions (`storage.sql.pulsing`). It rests at least ten times as long as the question took, so however slow the
@@ -30,8 +30,8 @@ REST = 10.0
 
 
 @click.command(name="top")
-@click.option("--interval", default="1s", show_default=True, help="How long to wait between two pictures.")
-@click.option("--depth", default=10_000, show_default=True, help="How far ready jobs of a queue are counted.")
+@click.option("--interval", default="2s", show_default=True, help="How long to wait between two pictures.")
+@click.option("--depth", default=2_000, show_default=True, help="How far ready jobs of a queue are counted.")
 @click.option("--once", is_flag=True, help="One picture as text, and the end.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, and the end.")
 @pass_place

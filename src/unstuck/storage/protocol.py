@@ -141,7 +141,7 @@ class Pulse:
     notices: Sequence[Notice]
 
 
-PULSE_SAMPLE = 500
+PULSE_SAMPLE = 200
 PULSE_WINDOW_US = 60_000_000
 PULSE_GONE = 100
 PULSE_GONE_US = 3_600_000_000

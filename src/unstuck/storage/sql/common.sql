@@ -440,35 +440,24 @@ FROM (
 ) AS j
 GROUP BY j.task
 
--- name: depths
--- The queues that have ready jobs, each with how many (counted no further than that) and the age of the oldest at its front.
-WITH RECURSIVE names (queue) AS (
-    SELECT (SELECT r.queue FROM {jobs} AS r WHERE r.state = {state.ready} ORDER BY r.queue LIMIT 1)
-    UNION ALL
-    SELECT (
-        SELECT r.queue FROM {jobs} AS r
-        WHERE r.state = {state.ready} AND r.queue > names.queue
-        ORDER BY r.queue LIMIT 1
-    )
-    FROM names WHERE names.queue IS NOT NULL
-)
-SELECT j.queue,
+-- name: depth
+-- How many jobs of a queue are ready, counted no further than that, and the age of the oldest at its front. One queue at a
+-- time: asked for all at once, PostgreSQL expects so much work that it compiles the statement, which takes longer than the answer.
+SELECT
     (
         SELECT count(*) FROM (
             SELECT r.id FROM {jobs} AS r
-            WHERE r.queue = j.queue AND r.state = {state.ready}
+            WHERE r.queue = :queue AND r.state = {state.ready}
             ORDER BY r.line, r.id LIMIT :depth
         ) AS d
     ),
     (
-        SELECT max({now_us} - f.line - f.priority * {part step}) FROM (
-            SELECT r.line, r.priority FROM {jobs} AS r
-            WHERE r.queue = j.queue AND r.state = {state.ready}
+        SELECT max({now_us} - j.line - j.priority * {part step}) FROM (
+            SELECT r.queue, r.line, r.priority FROM {jobs} AS r
+            WHERE r.queue = :queue AND r.state = {state.ready}
             ORDER BY r.line, r.id LIMIT :front
-        ) AS f
-    ),
-    EXISTS (SELECT 1 FROM {queues} AS q WHERE q.name = j.queue AND q.paused_at IS NOT NULL)
-FROM names AS j WHERE j.queue IS NOT NULL
+        ) AS j
+    )
 
 -- name: first_alarms
 -- Among the first alarms: how many jobs stand in which state.

@@ -1,4 +1,4 @@
-"""How the work goes just now, in SQL: what `unstuck top` asks once a second without being felt.
+"""How the work goes just now, in SQL: what `unstuck top` asks again and again without being felt.
 
 Nothing here grows with the table: queues are met by hopping, their ready jobs counted no further than asked, and
 how long jobs waited is seen on a sample. The newest jobs are sought by their ids, which begin with the moment of their
@@ -16,10 +16,10 @@ from unstuck.storage.plan import Mode, Requests, Rows, Statement, planned
 from unstuck.storage.protocol import PULSE_GONE, PULSE_GONE_US, PULSE_SAMPLE, PULSE_WINDOW_US, Depth, Pulse
 from unstuck.storage.sql import rows
 from unstuck.storage.sql.library import block
-from unstuck.storage.sql.surveying import NOTICES
+from unstuck.storage.sql.surveying import NOTICES, READY_QUEUES
 from unstuck.storage.sql.workers import CLOCK, WORKERS
 
-DEPTHS = block("depths")
+DEPTH = block("depth")
 FIRST_ALARMS = block("first_alarms")
 NEWEST = block("newest")
 AT_WORK = block("at_work")
@@ -37,7 +37,13 @@ def pulse(depth: int) -> Requests[Pulse]:
     """How the work goes just now."""
     clock: Rows = yield Statement(CLOCK)
     now_us = int(clock[0][0])
-    depths: Rows = yield Statement(DEPTHS, {"depth": depth, "front": FRONT})
+    queues: Rows = yield Statement(READY_QUEUES)
+    depths: list[Depth] = []
+    for queue, is_paused in queues:
+        found: Rows = yield Statement(DEPTH, {"queue": queue, "depth": depth, "front": FRONT})
+        ((ready, oldest_us),) = found
+        if ready and oldest_us is not None:
+            depths.append(Depth(queue, ready, int(oldest_us), bool(is_paused)))
     alarms: Rows = yield Statement(FIRST_ALARMS, {"front": PULSE_SAMPLE})
     last = UUID(int=(now_us // 1000 + AHEAD_MS) << 80)
     sample = {"limit": PULSE_SAMPLE, "window_us": PULSE_WINDOW_US}
@@ -49,11 +55,7 @@ def pulse(depth: int) -> Requests[Pulse]:
     waited = {str(id): waited_us for id, _, waited_us in newest} | {str(id): us for id, us in at_work}
     return Pulse(
         now_us=now_us,
-        depths=[
-            Depth(queue, ready, int(oldest_us), bool(is_paused))
-            for queue, ready, oldest_us, is_paused in depths
-            if ready
-        ],
+        depths=depths,
         alarms={State(state): number for state, number in alarms},
         arrived_us=[max(0, int(age_us)) for _, age_us, _ in newest],
         waited_us=[max(0, int(us)) for us in waited.values() if us is not None],
