@@ -2,19 +2,22 @@
 
 `python -m unstuck.engine.child` reads its order from standard input and leaves when that pipe ends or its
 parent dies. Interrupts from a terminal are the supervisor's business; a SIGTERM sent to the child alone is
-a request to drain. The exit code says how it left (`worker.Left`): 0 clean, 70 something would not stop
+a request to drain. Its loop is uvloop's where that is installed (the extra `uvloop`). The exit code says how it left (`worker.Left`): 0 clean, 70 something would not stop
 (the supervisor hands back what the page shows), 75 its row had ended.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import logging
 import os
 import signal
 import sys
 import threading
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -73,7 +76,20 @@ def main() -> None:
         os._exit(CANNOT_START)
     if order.url is not None:
         application.use_url(order.url)
-    asyncio.run(_work_and_exit(order, application, page))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        gc.freeze()  # what was imported stays: no collection need look at it again
+        runner.run(_work_and_exit(order, application, page))
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loops where it is installed and UNSTUCK_UVLOOP does not say 0; None for asyncio's own."""
+    if os.environ.get("UNSTUCK_UVLOOP") == "0":
+        return None
+    try:
+        uvloop: Any = importlib.import_module("uvloop")
+    except ImportError:
+        return None
+    return uvloop.new_event_loop  # type: ignore[no-any-return]
 
 
 async def _work_and_exit(order: ChildOrder, application: Application, page: Page) -> NoReturn:
