@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.simulation import workload
 from tests.simulation.story import lived
 from tests.simulation.world import Scenario
 from unstuck.engine.reconciling import Reconciling
@@ -22,6 +23,7 @@ from unstuck.rules.steadying import Steadiness
 from unstuck.storage.memory import jobs as living
 from unstuck.storage.memory import workers as owners
 from unstuck.storage.memory.tables import MemoryTables, claimed
+from unstuck.storage.plan import Plan
 
 SEEDS = range(120)
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -124,6 +126,21 @@ PLANTED: list[tuple[Plant, set[str]]] = [
     (attempt_counted_at_hand_back, {"one count rises", "counts have a reason"}),
     (answer_believed_without_the_store, {"honest answers"}),
 ]
+
+
+def test_a_job_of_a_transaction_that_was_undone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = workload.joined
+
+    def careless(plan: Plan[Any], *, undo: bool = False) -> Plan[Any]:
+        return real(plan)
+
+    monkeypatch.setattr(workload, "joined", careless)
+    for seed in range(20):
+        found = {finding.check for finding in lived(Scenario(seed, "sqlite")).findings}
+        if found:
+            assert found == {"nothing from nowhere"}
+            return
+    pytest.fail("Nobody noticed.", pytrace=False)
 
 
 @pytest.mark.timeout(600)

@@ -15,8 +15,9 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from tests.simulation.loop import PROCESS
@@ -26,9 +27,12 @@ from unstuck.model.errors import BadArguments, Cancel, JobNotFound, Retry, Snooz
 from unstuck.model.ids import uuid7
 from unstuck.model.job import NewJob, Policy
 from unstuck.model.moments import moment
+from unstuck.storage.plan import ContinueWith, Mode, Plan, Requests
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+R = TypeVar("R")
 
 SECOND = 1_000_000
 FOLLOWS = 1000
@@ -36,6 +40,8 @@ FOLLOWS = 1000
 BURST = 5000
 """The first of many quick jobs that come at once."""
 STARTS_DRAWN = 4
+JOINS = ("", "", "", "", "", "", "committed", "undone")
+"""Where transactions exist: how a client enqueues, by itself or in one that it commits or undoes first."""
 TASKS = ("work", "quick", "rare", "alone")
 """`alone` runs in a process of its own."""
 
@@ -257,6 +263,29 @@ class Script:
                 raise
 
 
+class Undone(Exception):
+    """A client has thought better of its transaction."""
+
+
+def joined(plan: Plan[R], *, undo: bool = False) -> Plan[R]:
+    """This operation inside a transaction of a client's own, which is committed, or undone; no hint is sent."""
+
+    def start() -> Requests[R]:
+        inner = plan
+        while True:
+            try:
+                answer: R = yield from inner.start()
+            except ContinueWith as more:
+                inner = more.plan
+            else:
+                break
+        if undo:
+            raise Undone
+        return answer
+
+    return Plan(plan.name, Mode.TRANSACTION, start)
+
+
 class Client:
     """Enqueues and cancels, each errand in a task of its own, until the store has answered."""
 
@@ -281,11 +310,20 @@ class Client:
         world, new, clock = self._world, errand.new, self._world.loop.time
         jobs = [new, *errand.also]
         await asyncio.sleep(errand.at)
+        dice = random.Random(f"transaction of job {errand.number} of {world.scenario.seed}")
+        joins = dice.choice(JOINS) if world.ground.is_sql else ""
+        if joins == "undone":
+            # Nobody has wanted them yet: if one of them appears, it came from nowhere.
+            with suppress(Undone, StoreError):
+                await self._lanes["enqueue"].run(joined(world.server_store.insert(jobs), undo=True), 2.0)
         for job in jobs:
             world.auditor.wanted(job)
-        await self._insist(
-            "enqueue", lambda: commands.enqueue(world.server_store, jobs, self._watch, clock=clock)
-        )
+        if joins == "committed":
+            await self._insist("enqueue", lambda: commands.ask(joined(world.server_store.insert(jobs))))
+        else:
+            await self._insist(
+                "enqueue", lambda: commands.enqueue(world.server_store, jobs, self._watch, clock=clock)
+            )
         for job in jobs:
             world.auditor.acknowledged(job)
         if errand.cancel_at is not None:
@@ -309,7 +347,6 @@ class Client:
 async def follow(world: World, lane: Any, command: Any) -> Any:
     """Fulfil a command's wishes over this lane; `app.commands.aperform`, in this world."""
     from unstuck.app.commands import Hint, Pause
-    from unstuck.storage.plan import Plan
 
     try:
         wish = next(command)
