@@ -88,7 +88,10 @@ def _job(book: Book, log: Log, record: str, lines: Sequence[Line], steady: bool)
             check_job(book, record, now, "S6", line)
             if steady:
                 _moments(book, record, line, now, due if name == "claimed" else None)
-                due = now["wake_at"] if now["state"] in ("scheduled",) else due
+                if now["state"] == "scheduled":
+                    due = now["wake_at"]
+                elif now["state"] in ("succeeded", "failed", "cancelled"):
+                    due = None  # whoever revives it wants it now
             if now["verdict_id"] is not None:
                 verdicts.add(now["verdict_id"])
         if name == "claimed" and now is not None:

@@ -207,7 +207,10 @@ class Auditor:
             if answer == "refused" and str(verdict.source) == "running" and is_own and not was_recorded:
                 key = (verdict.job_id, verdict.fence)
                 owner = seen.process_of.get(verdict.worker_id)
-                if owner is process and self.troubles.calm_since(process, seen.claimed_at.get(key, 0.0)):
+                # What never started may be handed back twice, by its worker and by the supervisor who withdrew it.
+                has_started = key[1] in seen.starts[key[0]]
+                is_calm = self.troubles.calm_since(process, seen.claimed_at.get(key, 0.0))
+                if owner is process and has_started and is_calm:
                     seen.find("a healthy owner is not refused", f"{process} under {key[1]}", key[0])
 
     # What a supervisor does

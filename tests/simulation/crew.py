@@ -135,9 +135,9 @@ class Crew:
         for process in self.units():
             if process.name.startswith("extra"):
                 self.kill(process)
-        first = next(iter(self._units))
-        if self.known.pop(first, TASKS) != TASKS and not self._units[first].is_dead:
-            self.stop(self._units[first], 1)
+        for first in list(self._units)[:1]:  # a short storm may be over before anybody has started
+            if self.known.pop(first, TASKS) != TASKS and not self._units[first].is_dead:
+                self.stop(self._units[first], 1)
 
     def start(self, name: str) -> None:
         """Start the unit of this name, which is not running."""

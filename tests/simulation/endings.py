@@ -149,11 +149,12 @@ class Endings:
                 self._seen.find("the undecodable do not start", "has started", job.id)
             return
         is_apart = attempt is not None and attempt.process.worker is not attempt.process
-        if attempt is not None and is_apart and getattr(job.error, "type", "") == "Timeout":
+        is_timeout = getattr(job.error, "type", "") == "Timeout"
+        if attempt is not None and is_apart and is_timeout:
             attempt.stopped_at = now  # its worker may have slept while it spoke in its own process
         if attempt is None:
             self._seen.find("counts have a reason", "failed without a start", job.id)
-        elif attempt.was_stopped and (attempt.ending != "retry" or is_apart):
+        elif attempt.was_stopped and (attempt.ending != "retry" or is_apart or is_timeout):
             timeout = (job.timeout_us or 0) / 1_000_000
             if not timeout or now - attempt.started_at < timeout * 0.99:
                 self._seen.find("counts have a reason", f"timed out, timeout {timeout} s", job.id)

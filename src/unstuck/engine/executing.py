@@ -186,7 +186,8 @@ class Executor:
         scope = self._ground.copy()
         scope.run(current_context.set, run.context)
         if run.kind is Kind.ISOLATED and self._isolate is not None:
-            run.task = self._ground.run(asyncio.ensure_future, self._isolate(run))
+            # A copy: we may be running in the ground itself, and nobody enters a context twice.
+            run.task = self._ground.copy().run(asyncio.ensure_future, self._isolate(run))
             run.task.add_done_callback(lambda task: self._isolated_ended(run, task), context=self._ground)
         elif run.handler.kind is Kind.ASYNC:
             work = carried(run, arguments, self._shift.env.now, self._ended)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
+from tests.simulation.loop import Process, SimulatedLoop
 from unstuck.engine.patience import Bell, Patience
 
 
@@ -20,19 +22,22 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 def test_a_round_that_takes_too_long_is_cancelled_and_the_next_has_all_its_time() -> None:
-    async def story() -> list[str]:
-        patience, told = Patience(0.05), []
-        for seconds in (0.0, 10.0, 0.03, 0.03, 10.0):
+    loop, told = SimulatedLoop(random.Random(1)), list[str]()
+
+    async def story() -> None:
+        patience = Patience(5.0)
+        for seconds in (0.0, 100.0, 3.0, 3.0, 4.9, 100.0):
             try:
                 with patience:
                     await asyncio.sleep(seconds)
                 told.append("done")
             except TimeoutError:
-                told.append("late")
+                told.append(f"late at {loop.now:.2f}")
         patience.close()
-        return told
 
-    assert asyncio.run(story()) == ["done", "late", "done", "done", "late"]
+    loop.spawn(Process("one"), story)
+    loop.run_until(lambda: False, 1000.0)
+    assert told == ["done", "late at 5.00", "done", "done", "done", "late at 20.90"]
 
 
 def test_whoever_cancels_the_task_is_not_taken_for_the_clock() -> None:
