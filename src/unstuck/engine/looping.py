@@ -41,6 +41,7 @@ class Loop:
         self._saying = Saying(env.now)
         self._failures = 0
         self._failing_since: float | None = None
+        self._failed_at = 0.0
         self._error: Exception | None = None
 
     def wake(self) -> None:
@@ -99,8 +100,11 @@ class Loop:
     def _failed(self, error: Exception) -> float:
         self._failures += 1
         self._error = error
-        if self._failing_since is None:
-            self._failing_since = self._env.now()
+        now = self._env.now()
+        # A process that stood still for longer than any round and rest has not failed all that time.
+        if self._failing_since is None or now - self._failed_at > 2 * (self._patience + self._pause_max):
+            self._failing_since = now
+        self._failed_at = now
         kind, say = type(error).__name__, self._saying.say
         what = f"{kind}: {error}"
         if isinstance(error, StoreUnavailable | TimeoutError):

@@ -72,11 +72,21 @@ def go_round(loop: Loop, patch: Patch) -> None:
     asyncio.run(until_done())
 
 
+def fail_on(loop: Loop, patch: Patch, clock: Clock) -> None:
+    """The loop fails at each round for longer than it may."""
+    for _ in range(STUCK_LEASES + 1):
+        clock.now += LEASE
+        go_round(loop, patch)
+
+
 def test_a_bug_that_repeats_for_ten_leases_is_a_reason_to_leave() -> None:
     clock = Clock()
-    loop, _ = failing(TypeError("dirty"), clock)
+    loop, patch = failing(TypeError("dirty"), clock)
     assert loop.why_stuck(clock.now) is None
     clock.now += LONG
+    go_round(loop, patch)
+    assert loop.why_stuck(0.0) is None, "it has failed twice; between them its process stood still"
+    fail_on(loop, patch, clock)
     why = loop.why_stuck(0.0)
     assert why is not None
     assert "renewing has failed for 330 s" in why
@@ -85,9 +95,9 @@ def test_a_bug_that_repeats_for_ten_leases_is_a_reason_to_leave() -> None:
 
 def test_a_store_that_is_away_is_none() -> None:
     clock = Clock()
-    loop, _ = failing(StoreUnavailable("gone"), clock)
+    loop, patch = failing(StoreUnavailable("gone"), clock)
     written_at = clock.now
-    clock.now += LONG
+    fail_on(loop, patch, clock)
     assert loop.why_stuck(written_at) is None
     assert loop.why_stuck(clock.now - 1) is not None, "it takes what others write: then it is this loop"
 
@@ -125,9 +135,9 @@ def test_a_supervisor_leaves_with_the_reason_and_its_code(
     settings, env = Settings(lease=LEASE), Env(now=clock)
     boss = Supervisor("no:app", keeper, settings, env)
     boss._sweeping = Sweeping(keeper.store, keeper.lane("sweep"), settings, env, Steadiness(LEASE))
-    loop, _ = failing(TypeError("dirty"), clock, name)
+    loop, patch = failing(TypeError("dirty"), clock, name)
     boss._loops = [loop]
-    clock.now += LONG
+    fail_on(loop, patch, clock)
     boss._sweeping.answered_at = clock.now
     boss._leave_if_stuck(clock.now)
     assert (boss._code == Left.STUCK.value, boss._stop_level > 0) == (leaves, leaves)
@@ -139,7 +149,8 @@ def test_a_sweep_that_no_longer_goes_round_is_a_reason() -> None:
     settings, env = Settings(lease=LEASE), Env(now=clock)
     boss = Supervisor("no:app", keeper, settings, env)
     boss._sweeping = Sweeping(keeper.store, keeper.lane("sweep"), settings, env, Steadiness(LEASE))
-    boss._loops = [failing(TypeError("dirty"), clock, "sweeping")[0]]
-    clock.now += LONG
+    loop, patch = failing(TypeError("dirty"), clock, "sweeping")
+    boss._loops = [loop]
+    fail_on(loop, patch, clock)
     boss._leave_if_stuck(clock.now)
     assert boss._code == Left.STUCK.value
