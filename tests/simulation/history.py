@@ -27,9 +27,12 @@ RETURNS = ("return", "hang")
 def judged(world: World) -> Book:
     """The checker's book about a world that is over."""
     auditor, now_us = world.auditor, world.now_us()
+    bound = world.settings.lease + world.settings.recovery_bound
+    # The bound counts from when somebody healthy could look; a world may be over before it has passed.
+    unhealthy = world.weather.over_at if world.loop.now - world.weather.over_at < bound else 0.0
     run = {
         "now_us": now_us,
-        "bound_us": int((world.settings.lease + world.settings.recovery_bound) * 1_000_000),
+        "bound_us": int((bound + unhealthy) * 1_000_000),
         "slack_us": int(world.settings.lease * 1_000_000),
         "has_steady_clock": not auditor.troubles.steps,
         "is_over": not auditor.unfinished(),
