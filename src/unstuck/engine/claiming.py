@@ -4,7 +4,8 @@ There is one *course* per queue and kind of place, taken in turn, each claimed f
 line where its own last claim ended (the cursor), because the head of the index may be full of entries
 that are gone but not yet vacuumed. An empty answer sends the cursor back to the start once; a course that
 is empty from there is dry until the next look sees something ready. More than the free places is claimed
-only for tasks whose recent mean is under 5 ms, and no more than can start within half a poll.
+only for tasks whose recent mean is under 50 ms: under 5 ms what can start within half a poll, else what bridges
+the time until the next claim answers.
 
 A claim whose answer is lost may have happened; nobody guesses. The attempts are then running in the
 store under this worker and unknown here, and reconciling gives them back.
@@ -22,6 +23,11 @@ from unstuck.rules.settings import QueueShare
 from unstuck.storage.protocol import Cursor
 
 PREFETCH_MAX = 500
+VERY_FAST_SECONDS = 0.005
+AHEAD_SECONDS = 0.02
+"""How long what is claimed ahead of tasks from 5 to 50 ms may last: a claim's round trip on a busy machine, so that
+no place is empty meanwhile, and no more, because somebody else could be running it."""
+
 UNSETTLED_MAX = 1000
 """So many endings that the store has not confirmed mean that it cannot follow: nothing is claimed ahead then."""
 
@@ -94,8 +100,9 @@ class Claiming:
         if course.is_prefetch:
             tasks = fast
             slowest = max((executor.mean(name) for name in tasks), default=1.0)
-            in_half_a_poll = int(executor.places(course.kind) * shift.settings.poll / 2 / max(slowest, 1e-6))
-            ahead = min(PREFETCH_MAX, in_half_a_poll) if len(shift.outbox) < UNSETTLED_MAX else 0
+            seconds = shift.settings.poll / 2 if slowest < VERY_FAST_SECONDS else AHEAD_SECONDS
+            soon = int(executor.places(course.kind) * seconds / max(slowest, 1e-6))
+            ahead = min(PREFETCH_MAX, soon) if len(shift.outbox) < UNSETTLED_MAX else 0
             # Many at once, or as many as there are places: what is left in hand lasts until the answer comes.
             if len(shift.buffer) <= ahead // 2:
                 limit = max(limit, ahead - len(shift.buffer))

@@ -38,7 +38,7 @@ from unstuck.rules import judging
 
 log = logging.getLogger("unstuck.engine")
 
-FAST_SECONDS = 0.005
+FAST_SECONDS = 0.05
 FAST_SAMPLES = 20
 MEMORY_OF_MEAN = 0.05
 REST_SECONDS = 1.0
@@ -95,7 +95,7 @@ class Executor:
         return self._means.get(task, (0, 1.0))[1]
 
     def is_fast(self, task: str) -> bool:
-        """Whether its recent mean is under 5 ms, so that claiming more than the free places pays."""
+        """Whether its recent mean is under 50 ms, so that claiming more than the free places pays."""
         samples, mean = self._means.get(task, (0, 1.0))
         return samples >= FAST_SAMPLES and mean < FAST_SECONDS
 
