@@ -101,5 +101,6 @@ def _chart(kind: Any, title: str) -> Any:
 def _write(chart: Any, folder: Path, name: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     text: str = chart.render(is_unicode=True)
-    (folder / f"{name}.svg").write_text(re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+    text = re.sub(r"<script.*?</script>|/\*.*?\*/|<!--.*?-->", "", text, flags=re.DOTALL)
+    (folder / f"{name}.svg").write_text(text.rstrip() + "\n")
     return f"{name}.svg"
