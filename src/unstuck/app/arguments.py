@@ -10,7 +10,8 @@ annotations that JSON cannot be turned into. A parameter without an annotation t
 
 Every enqueue walks through here, so the calls that are right are bound by hand, and the signature is asked
 only for the words of those that are not. A text or a number that arrives in the type it had is what it
-was: only the rest is compared.
+was: only the rest is compared. And where every value is of the very type that its parameter names, one of
+those that JSON says as they are, the round trip could tell nothing, and is left out.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 """What JSON says as it is: arriving in the same type means arriving unchanged."""
 
 _UNFAILING = frozenset({int, bool, type(None)})
+
+_PLAIN = frozenset({str, int, float, bool})
+_WHOLE_MAX = 2**63
+"""Beyond it a whole number is read back by other rules."""
 
 _STRAY = re.compile(r"unexpected keyword argument '(\w+)'")
 
@@ -81,6 +86,8 @@ class Arguments:
         self._order = tuple(rename.values())
         kinds = [parameter.kind for parameter in self._signature.parameters.values()]
         self._positional = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        stated = {name: hints.get(name, Any) for name in self._order}
+        self._plain: dict[str, Any] = stated if _PLAIN.issuperset(stated.values()) else {}
         self._required = frozenset(
             each.name
             for each in self._signature.parameters.values()
@@ -101,9 +108,14 @@ class Arguments:
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """JSON text of a call's arguments. Raises BadArguments, naming the parameter."""
         given = self._bound(args, kwargs)
+        is_plain = bool(self._plain)
         for name, value in given.items():
             if type(value) not in _UNFAILING:
                 self._check(name, value)
+            if (is_plain and type(value) is not self._plain[name]) or (
+                type(value) is int and not -_WHOLE_MAX <= value < _WHOLE_MAX
+            ):
+                is_plain = False
         try:
             text = write(given)
         except (TypeError, ValueError, OverflowError, RecursionError):
@@ -114,6 +126,12 @@ class Arguments:
                 f"{self._name}: the arguments are {len(text) / 1024:,.0f} KiB, more than {PAYLOAD_BYTES_MAX // 1024} KiB;"
                 f" the largest is {largest!r}: store it elsewhere and pass its key"
             )
+        if not is_plain:
+            self._compare(given, text)
+        return text.decode()
+
+    def _compare(self, given: dict[str, Any], text: bytes) -> None:
+        """Read the arguments back. Raises BadArguments where one would not arrive as what it is."""
         shape = self._read(text)
         for field, name in self._names:
             arrived = getattr(shape, field)
@@ -126,7 +144,6 @@ class Arguments:
                 self._check(name, arrived)
             if (lost := drift(value, arrived)) is not None:
                 raise self._unfit(name, lost)
-        return text.decode()
 
     def decode(self, text: str) -> dict[str, Any]:
         """Keyword arguments from stored JSON. Raises BadArguments where they do not fit the function."""
