@@ -30,7 +30,7 @@ from unstuck.storage.opening import open_keeper, sqlite_path
 from unstuck.storage.plan import Mode, Plan, Requests, Script
 from unstuck.storage.protocol import Filter
 from unstuck.storage.sqlite.connection import SqliteConnection
-from unstuck.storage.sqlite.files import check_place, file_system_of
+from unstuck.storage.sqlite.files import check_place, file_system_of, wal_bytes
 from unstuck.storage.sqlite.keeper import SqliteKeeper
 
 
@@ -413,6 +413,34 @@ def test_an_ear_hears_a_commit_of_another_connection(path: Path, keeper: SqliteK
             await asyncio.sleep(0.1)
             assert not heard.done()
             await asyncio.to_thread(add, other)
+            assert await heard == frozenset()
+        await ear.aclose()
+        other.close()
+
+    add(keeper)
+    asyncio.run(story())
+
+
+def test_an_ear_does_not_speak_before_the_commit_can_be_seen(path: Path, keeper: SqliteKeeper) -> None:
+    """The log is written first; whoever looked then would see nothing, and wait for his poll."""
+
+    async def story() -> None:
+        ear = keeper.ear()
+        assert ear is not None
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("PRAGMA cache_size = 1")
+        async with asyncio.timeout(10):
+            heard = asyncio.ensure_future(anext(aiter(ear)))
+            await asyncio.sleep(0)
+            before = wal_bytes(path)
+            other.execute("BEGIN IMMEDIATE")
+            other.execute(
+                "CREATE TABLE large AS SELECT hex(zeroblob(3000)) AS x FROM json_each(?)", [str([1] * 500)]
+            )
+            assert wal_bytes(path) > before
+            await asyncio.sleep(0.1)
+            assert not heard.done()
+            other.execute("COMMIT")
             assert await heard == frozenset()
         await ear.aclose()
         other.close()

@@ -4,6 +4,12 @@ Every commit appends to the write-ahead log, so a watch on the folder for change
 wake-up within a millisecond that costs nothing while nothing happens. Where the kernel has no inotify
 the size and time of the log are looked at every 50 milliseconds. What was written is not told: an empty
 set means that it is worth a look. Several commits may be one hint.
+
+A log is written before its commit counts: between the two lies the disk, for some milliseconds or, where
+it is slow, many. Whoever looked at once would see nothing, and then wait for his poll. So after the kernel's
+word the file itself is asked, by `PRAGMA data_version`, until somebody's commit can be seen: every half
+millisecond at first, then ever more rarely, so that a hint is late by a quarter of the commit at most, for a
+second after the last write.
 """
 
 from __future__ import annotations
@@ -11,11 +17,16 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import sqlite3
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 LOOK_SECONDS = 0.05
+ASK_SECONDS = (0.0005, 0.032)
+PATIENCE_SECONDS = 1.0
+"""For how long a commit is waited for after the last write to the log."""
 
 _IN_MODIFY = 0x2
 _IN_CREATE = 0x100
@@ -34,6 +45,9 @@ class SqliteEar:
         self._heard = asyncio.Event()
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._version = self._ask_version()
         self._watch = _inotify(path.parent)
         if self._watch is not None:
             self._loop.add_reader(self._watch, self._read_events)
@@ -55,20 +69,49 @@ class SqliteEar:
                 self._loop.remove_reader(self._watch)
                 os.close(self._watch)
                 self._watch = None
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     async def _hear(self) -> AsyncIterator[frozenset[str]]:
-        seen = self._state()
         while not self._is_closed:
-            if self._watch is None:
-                await asyncio.sleep(LOOK_SECONDS)
-                before, seen = seen, self._state()
-                if seen == before:
-                    continue
-            else:
-                await self._heard.wait()
-                self._heard.clear()
-            if not self._is_closed:
-                yield SOMETHING
+            await self._written()
+            now = wrote_at = self._loop.time()
+            while not self._is_closed and now < wrote_at + PATIENCE_SECONDS:
+                if self._heard.is_set():
+                    self._heard.clear()
+                    wrote_at = now
+                version = self._ask_version()
+                if version is None:
+                    yield SOMETHING
+                    break
+                if version != self._version:
+                    # It may have been the commit before the one that was heard of, so the asking goes on.
+                    self._version = version
+                    yield SOMETHING
+                await asyncio.sleep(min(max((now - wrote_at) / 4, ASK_SECONDS[0]), ASK_SECONDS[1]))
+                now = self._loop.time()
+
+    async def _written(self) -> None:
+        """Wait until something is written to the log."""
+        if self._watch is not None or self._is_closed:
+            await self._heard.wait()
+            return
+        seen = self._state()
+        while not self._is_closed and self._state() == seen and self._ask_version() == self._version:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _ask_version(self) -> int | None:
+        """A number that another one's commit changes; None where the file cannot be asked now."""
+        try:
+            if self._connection is None:
+                self._connection = sqlite3.connect(
+                    f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=0, isolation_level=None
+                )
+            ((version,),) = self._connection.execute("PRAGMA data_version").fetchall()
+            return int(version)
+        except sqlite3.Error:
+            return None
 
     def _read_events(self) -> None:
         assert self._watch is not None
