@@ -7,9 +7,8 @@ set means that it is worth a look. Several commits may be one hint.
 
 A log is written before its commit counts: between the two lies the disk, for some milliseconds or, where
 it is slow, many. Whoever looked at once would see nothing, and then wait for his poll. So after the kernel's
-word the file itself is asked, by `PRAGMA data_version`, until somebody's commit can be seen: every half
-millisecond at first, then ever more rarely, so that a hint is late by a quarter of the commit at most, for a
-second after the last write.
+word the file itself is asked, by `PRAGMA data_version`, whether a commit can be seen: after a millisecond, then
+ever more rarely, so that an idle worker asks little and a hint is late by a few times the commit at most.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 LOOK_SECONDS = 0.05
-ASK_SECONDS = (0.0005, 0.032)
+FIRST_SECONDS = 0.001
+"""After the kernel's word: the shortest time in which a disk may have made a commit durable."""
 PATIENCE_SECONDS = 1.0
 """For how long a commit is waited for after the last write to the log."""
 
@@ -76,21 +76,28 @@ class SqliteEar:
     async def _hear(self) -> AsyncIterator[frozenset[str]]:
         while not self._is_closed:
             await self._written()
-            now = wrote_at = self._loop.time()
-            while not self._is_closed and now < wrote_at + PATIENCE_SECONDS:
+            pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
+            was_unseen = is_last = False
+            while not self._is_closed and self._loop.time() < until:
+                await asyncio.sleep(pause)
+                pause *= 3
                 if self._heard.is_set():
                     self._heard.clear()
-                    wrote_at = now
+                    pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
+                    was_unseen = is_last = False
                 version = self._ask_version()
-                if version is None:
-                    yield SOMETHING
+                if version is not None and version == self._version:
+                    if is_last:
+                        break
+                    was_unseen = True
+                    continue
+                self._version = version
+                yield SOMETHING
+                if was_unseen or version is None:
+                    # Nothing was written since it could not be seen: it is the commit that was heard of.
                     break
-                if version != self._version:
-                    # It may have been the commit before the one that was heard of, so the asking goes on.
-                    self._version = version
-                    yield SOMETHING
-                await asyncio.sleep(min(max((now - wrote_at) / 4, ASK_SECONDS[0]), ASK_SECONDS[1]))
-                now = self._loop.time()
+                # It may be the commit before that one, so it is asked once more.
+                is_last = True
 
     async def _written(self) -> None:
         """Wait until something is written to the log."""
