@@ -187,7 +187,7 @@ def questions(growing: Growing, ask: Ask) -> None:
     ask(store.promote(TAKEN))
     ask(store.expired(TAKEN))
     ask(store.renew([worker], 24 * HOUR_US, {worker: "{}"}))
-    ask(store.register(NewWorker(uuid7(), "child", None, "h", 1, SECOND_US, ("q",), ("t", "w"))))
+    ask(store.register(NewWorker(uuid7(), "child", None, "h", 1, 24 * HOUR_US, ("q",), ("t", "w"))))
     ask(store.end_lapsed())
     ask(store.owned(worker))
     ask(store.orphans(TAKEN))

@@ -15,7 +15,7 @@ import pytest
 
 from tests.storage.growing import FRONT, MANY, SMALL, TAKEN, Growing, questions
 from unstuck.storage.plan import Mode, Plan, Request, Statement, run
-from unstuck.storage.protocol import PULSE_SAMPLE
+from unstuck.storage.protocol import AHEAD_MAX, PULSE_SAMPLE
 from unstuck.storage.sql.inspecting import FOUND_MAX
 from unstuck.storage.sql.library import Style
 from unstuck.storage.sql.surveying import FRONT as SWEEP_FRONT
@@ -43,6 +43,7 @@ BUDGETS = {
     **dict.fromkeys(("head", "unhandled"), FEW + 100 * SWEEP_FRONT),
     **dict.fromkeys(("newest", "at_work", "first_alarms", "depth"), FEW + 100 * PULSE_SAMPLE),
     **dict.fromkeys(("parked", "overdue", "waiting_for"), FEW + 25 * LAG_FRONT),
+    "ahead": FEW + 25 * AHEAD_MAX,
     "inspect_alarms": FEW + 100 * (FOUND_MAX + OWNED),
 }
 

@@ -33,6 +33,15 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "promotion_sorts_all_that_is_due",
+        "storage/sql/common.sql",
+        "        AND CASE WHEN r.state = :source AND (r.expires_at IS NULL OR r.expires_at > {now}) THEN true ELSE false END\n",
+        "        AND r.state = :source AND (r.expires_at IS NULL OR r.expires_at > {now})\n",
+        "The planner may take a state for rare, and then fetches and sorts every due alarm to promote a few.",
+        "No statement of a process at work reads more as the table grows.",
+        ("storage/test_plans_postgres.py::test_every_question_reads_a_bounded_number_of_pages",),
+    ),
+    Mutant(
         "now_in_a_plan",
         "storage/sql/common.sql",
         "WHERE r.wake_at <= {now}\n        AND CASE WHEN r.state = :source AND (r.expires_at",
