@@ -39,7 +39,7 @@ ORPHANS_OF_NOBODY = block("orphans_of_nobody")
 FAR_US = 2**62
 """Later than every moment."""
 WOKEN_AT_ONCE = 500
-WAKING_FRONT = 20_000
+WAKING_FRONT = 2_000
 """How many alarms whoever registers looks at, the earliest first: what lies behind them is seen at its own."""
 
 
