@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -127,7 +127,7 @@ VALUES: list[list[Any]] = [
     [True, False],
     [True] * 3,
     [None, True],
-    [uuid4(), uuid4()],
+    [UUID(int=7 << 100), UUID(int=(1 << 128) - 7)],
     [UUID(int=0), UUID(int=2**128 - 1), None],
     [datetime(2033, 5, 17, tzinfo=UTC), None],
     [1.5, 2.5],
@@ -157,6 +157,6 @@ def test_small_numbers_fit_small_columns(postgres_url: str) -> None:
         assert connection.execute(ask, [packed([1, 2]), packed([3, None])]).fetchone() == ([1, 2], [3, None])
 
 
-@pytest.mark.parametrize("values", [[], [1, "a"], [2**70, 1], [object()], [1.5]], ids=repr)
+@pytest.mark.parametrize("values", [[], [1, "a"], [2**70, 1], [object], [1.5]], ids=repr)
 def test_what_is_not_known_is_left_to_the_driver(values: list[Any]) -> None:
     assert packed(values) is values

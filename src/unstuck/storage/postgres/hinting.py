@@ -1,9 +1,13 @@
 """Saying that a queue has work: NOTIFY on a connection of its own, never in anybody's transaction.
 
-NOTIFY serialises commits, so one per job would cost more than it gives. The first hint goes at once;
-after it a queue is named at most once per 50 milliseconds and process. A thread does it, so nobody waits
-for it, and whoever names a queue that waits for its turn already does not even wake the thread. What fails
-is forgotten, and for a few seconds nothing is tried: polling meets every bound without it.
+NOTIFY serialises commits, so one per job of a stream would cost more than it gives. The first hint goes at
+once. After one that stood for a single job the queue may be named again in 10 milliseconds: such jobs are
+few, and somebody may wait for each. After one that stood for several it rests 50 milliseconds, and so does
+everybody where so many hint that NOTIFY itself is waited for, since jobs gather meanwhile.
+
+A thread does it, so nobody waits for it, and whoever names a queue that waits for its turn already does not
+even wake the thread. What fails is forgotten, and for a few seconds nothing is tried: polling meets every
+bound without it.
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ import psycopg
 
 from unstuck.storage.postgres.connection import Address
 
-GAP_SECONDS = 0.05
+GAP_SECONDS = 0.01
+GAP_OF_A_STREAM_SECONDS = 0.05
 SILENT_SECONDS = 5.0
 IDLE_SECONDS = 30.0
 QUEUE = "q "
@@ -44,9 +49,11 @@ class Hinter:
             self._begin()
         with self._changed:
             # A queue leaves this set before it is named, so one that is in it will be named after this moment.
-            if self._thread is not None and wanted <= self._pending:
+            is_known = self._thread is not None and wanted <= self._pending.keys()
+            for queue in wanted:
+                self._pending[queue] = self._pending.get(queue, 0) + 1
+            if is_known:
                 return
-            self._pending.update(wanted)
             if self._pending and self._thread is None and not self._is_closing:
                 self._thread = threading.Thread(target=self._work, name="unstuck-hints", daemon=True)
                 self._thread.start()
@@ -81,17 +88,17 @@ class Hinter:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._changed = threading.Condition()
-        self._pending: set[str] = set()
+        self._pending: dict[str, int] = {}
         self._is_sending = False
         self._is_closing = False
         self._thread = None
 
     def _work(self) -> None:
         connection: psycopg.Connection[Any] | None = None
-        said_at: dict[str, float] = {}
+        resting: dict[str, float] = {}
         silent_until = 0.0
         try:
-            while (queues := self._next(said_at)) is not None:
+            while (queues := self._next(resting)) is not None:
                 if queues and time.monotonic() >= silent_until:
                     try:
                         connection = self._send(connection, queues)
@@ -107,26 +114,30 @@ class Hinter:
             if connection is not None:
                 connection.close()
 
-    def _next(self, said_at: dict[str, float]) -> set[str] | None:
-        """The queues whose turn it is; none after a long silence; None when the thread is to end."""
+    def _next(self, resting: dict[str, float]) -> set[str] | None:
+        """The queues whose turn it is; none after a long silence; None when the thread is to end.
+
+        `resting` says until when a queue is not to be named again.
+        """
         with self._changed:
             self._is_sending = False
             self._changed.notify_all()
             while True:
                 now = time.monotonic()
-                due = {queue for queue in self._pending if now - said_at.get(queue, 0.0) >= GAP_SECONDS}
+                due = {queue for queue in self._pending if resting.get(queue, 0.0) <= now}
                 if due:
-                    self._pending -= due
+                    for queue in due:
+                        is_stream = self._pending.pop(queue) > 1
+                        resting[queue] = now + (GAP_OF_A_STREAM_SECONDS if is_stream else GAP_SECONDS)
                     self._is_sending = True
-                    said_at.update(dict.fromkeys(due, now))
                     return due
                 if self._is_closing:
                     self._thread = None
                     return None
                 if self._pending:
-                    self._changed.wait(min(said_at[queue] for queue in self._pending) + GAP_SECONDS - now)
+                    self._changed.wait(min(resting[queue] for queue in self._pending) - now)
                 elif not self._changed.wait(IDLE_SECONDS):
-                    said_at.clear()
+                    resting.clear()
                     return set()
 
     def _send(self, connection: psycopg.Connection[Any] | None, queues: set[str]) -> psycopg.Connection[Any]:
