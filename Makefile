@@ -27,7 +27,7 @@ TWO = -n 2 --dist worksteal --durations=5
 # must end right, however long it takes; those that mostly wait for a lease to pass; and what counts milliseconds, alone.
 FIRST_GROUP = -n $(WORKERS) --dist worksteal --durations=15 -m "not processes and not timing"
 CROWDED_GROUP = $(TWO) -m "processes and not waits and not timing"
-WAITING_GROUP = -n 3 --dist worksteal --durations=5 -m waits
+WAITING_GROUP = -n 4 --dist worksteal --durations=5 -m waits
 TIMED_GROUP = --durations=5 -m timing
 
 # A storm has the machine to itself; its seed stays the same from run to run, so that two runs can be compared.
@@ -90,8 +90,9 @@ format: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	@failed=0; set -x; \
-	$(BIN)/mypy || failed=1; \
+	$(BIN)/mypy & mypy=$$!; \
 	$(BIN)/pyright --pythonpath $(BIN)/python || failed=1; \
+	wait $$mypy || failed=1; \
 	if [ -f tests/typing/check.py ]; then $(BIN)/python tests/typing/check.py || failed=1; fi; \
 	exit $$failed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -145,3 +146,10 @@ def test_only_tables_that_were_drawn_for_a_run_are_ever_dropped(tmp_path: Path) 
         with pytest.raises(BadSetting):
             drop_tables(keeper, prefix)
     keeper.close()
+
+
+def test_what_it_silences_speaks_again_afterwards(shell: Shell, tmp_path: Path) -> None:
+    log = logging.getLogger("unstuck")
+    before = log.level
+    shell("--url", f"sqlite:///{tmp_path}/nowhere/jobs.db", "bench")
+    assert log.level == before

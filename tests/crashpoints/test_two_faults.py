@@ -32,7 +32,7 @@ MOST_USED = (
     "renew",
     "end lapsed workers",
 )
-STEP = 30
+STEP = 60
 SECOND_FAULTS = (Fault.KILLED, Fault.UNANSWERED, Fault.LOST)
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

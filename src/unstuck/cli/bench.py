@@ -12,6 +12,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -50,8 +52,7 @@ def bench(place: Place, seconds: float, processes: int | None, here: str | None,
     crowd = min(PROCESSES_USUAL, usable_cores()) if processes is None else processes
     if not 1 <= crowd <= 64:
         raise BadSetting(f"--processes {processes}: between 1 and 64")
-    logging.getLogger("unstuck").setLevel(logging.ERROR)  # that nobody serves the pile is meant so
-    with interruptible(), placed(here or _url_of(place), note) as found:
+    with interruptible(), _without_warnings(), placed(here or _url_of(place), note) as found:
         conditions = conditions_of(found.keeper, crowd)
         figures = _measure(found, seconds, crowd)
         conditions.load_after = round(load(), 2)
@@ -60,6 +61,18 @@ def bench(place: Place, seconds: float, processes: int | None, here: str | None,
     else:
         _print(figures, conditions)
     return FINE
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """That nobody serves the pile is meant so."""
+    log = logging.getLogger("unstuck")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _url_of(place: Place) -> str:
@@ -75,7 +88,19 @@ def _url_of(place: Place) -> str:
 def _measure(found: Bench, seconds: float, processes: int) -> list[Figure]:
     # The same words for us and for the workers: both import the same application.
     said = {"UNSTUCK_URL": found.url, "UNSTUCK_BENCH_PREFIX": found.prefix}
+    before = {name: os.environ.get(name) for name in said}
     os.environ.update(said)
+    try:
+        return _measure_with_workers(found, seconds, processes)
+    finally:
+        for name, text in before.items():
+            if text is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = text
+
+
+def _measure_with_workers(found: Bench, seconds: float, processes: int) -> list[Figure]:
     from unstuck.bench import tasks
 
     environment = {name: each for name, each in os.environ.items() if not name.startswith("UNSTUCK_WORKER_")}
