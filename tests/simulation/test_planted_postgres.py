@@ -68,7 +68,7 @@ def locks_in_any_order(patch: pytest.MonkeyPatch) -> None:
 PLANTED: list[tuple[Plant, int, set[str]]] = [
     (skip_locked_forgotten, 0, {"claims do not wait"}),
     (claim_of_what_was_read, 0, {"claims do not wait", "an owner stays", "the fence rises at claims"}),
-    (locks_in_any_order, 85, {"nobody waits in a circle"}),
+    (locks_in_any_order, 106, {"nobody waits in a circle"}),
     (clock_of_the_transaction, 0, {"moments are their statement's"}),
 ]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,7 +64,7 @@ def bench(place: Place, seconds: float, processes: int | None, here: str | None,
 
 
 @contextmanager
-def _without_warnings() -> Iterator[None]:
+def _without_warnings() -> Generator[None]:
     """That nobody serves the pile is meant so."""
     log = logging.getLogger("unstuck")
     level = log.level
