@@ -15,6 +15,7 @@ from uuid import UUID
 from unstuck.engine.children import Child
 from unstuck.engine.env import Env
 from unstuck.engine.page import Page, Phase, Started
+from unstuck.engine.shift import Key
 from unstuck.engine.worker import Left
 from unstuck.model.job import ClaimedJob
 from unstuck.model.states import Reason
@@ -40,12 +41,20 @@ def end_reason(child: Child, detail: dict[str, Any]) -> str:
 async def bury(
     child: Child, detail: dict[str, Any], reason: str, store: Store, lane: Lane, env: Env, deadline: float
 ) -> int:
-    """End the row and settle what the child owned; answers how many attempts. May be repeated."""
+    """End the row and settle what the child owned; answers how many attempts. May be repeated: each verdict
+    keeps its id, so that one whose answer was lost is known when it comes again, and is no late ending."""
     await lane.run(store.end_worker(child.worker_id, reason), deadline)
     owned = await lane.run(store.owned(child.worker_id), deadline)
     is_own_death = reason.startswith("died") or reason == STALLED
     verdicts = judge_owned(
-        owned, list(child.page.started()), child.worker_id, reason, detail, is_own_death, env
+        owned,
+        list(child.page.started()),
+        child.worker_id,
+        reason,
+        detail,
+        is_own_death,
+        env,
+        child.verdict_ids,
     )
     if verdicts:
         await lane.run(store.settle(verdicts), deadline)
@@ -60,14 +69,16 @@ def judge_owned(
     detail: dict[str, Any],
     is_own_death: bool,
     env: Env,
+    ids: dict[Key, UUID] | None = None,
 ) -> list[Verdict]:
-    """One verdict for everything that the dead worker still owned."""
+    """One verdict for everything that the dead worker still owned; `ids` remembers those that were drawn."""
+    ids = {} if ids is None else ids
     phases = {(slot.job_id, slot.fence): slot.phase for slot in started}
     running = [job for job in owned if phases.get((job.id, job.fence)) is Phase.RUNNING]
     verdicts: list[Verdict] = []
     for job in owned:
         phase = phases.get((job.id, job.fence), Phase.EMPTY)
-        verdict_id = env.new_id()
+        verdict_id = ids.setdefault((job.id, job.fence), env.new_id())
         if phase is not Phase.RUNNING or not is_own_death:
             has_started = phase is not Phase.EMPTY
             verdicts.append(judging.handed_back(job, verdict_id, worker_id, started=has_started, why=reason))

@@ -26,6 +26,7 @@ from unstuck.engine.child import ChildOrder
 from unstuck.engine.framing import write_frame
 from unstuck.engine.isolating import exit_detail
 from unstuck.engine.page import Page
+from unstuck.engine.shift import Key
 from unstuck.engine.worker import slots_of
 from unstuck.rules.settings import Settings
 
@@ -71,6 +72,7 @@ class Child:
     leaving_since: float | None = None
     swept_at: float = 0.0
     errand: asyncio.Task[None] | None = None
+    verdict_ids: dict[Key, UUID] = field(default_factory=dict[Key, UUID])
     ended: asyncio.Future[dict[str, Any]] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )

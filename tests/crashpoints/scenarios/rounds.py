@@ -185,6 +185,7 @@ def child_of(acting: Acting, worker_id: Any, running: Any) -> Any:
         page = page_of(acting)
         page.write_slot(running.id, running.fence, Phase.RUNNING, 0.0)
         child = object.__new__(Child)
+        child.verdict_ids = {}
         child.worker_id, child.page = worker_id, page
         return child
 
