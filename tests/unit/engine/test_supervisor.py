@@ -129,6 +129,19 @@ def test_a_quiet_supervisor_tells_its_children_and_starts_nobody() -> None:
     assert not started
 
 
+def test_a_quiet_supervisor_that_was_lost_comes_back_quiet() -> None:
+    async def story() -> tuple[bool, bool]:
+        watch = Watch()
+        boss, first = watch.boss, watch.boss.id
+        boss._is_quiet = True
+        boss.page.lose()
+        await boss._watch()
+        (row,) = await boss._lanes["renew"].run(boss._store.workers(), 1.0)
+        return row.id == boss.id != first, row.draining_at is not None and row.leaving_at is None
+
+    assert asyncio.run(story()) == (True, True)
+
+
 def test_a_second_signal_kills_at_once_without_asking_the_store() -> None:
     async def story() -> list[str]:
         watch = Watch()
