@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 
 from tests.processes.draws import ending_of
-from tests.processes.witness import say
+from tests.processes.witness import may_go, say
 from unstuck import App, Backoff, Cancel, Snooze, current
 from unstuck.engine.env import boottime
 
@@ -51,19 +51,43 @@ async def doze(seconds: float) -> int:
 
 
 @app.task
+def stay() -> None:
+    """A plain function at work until the test lets go the attempts with its fence."""
+    say("start")
+    while not may_go(str(current().fence)):
+        time.sleep(TICK)
+        say("tick")
+    say("end")
+
+
+@app.task
+async def astay() -> None:
+    """The same as a coroutine."""
+    say("start")
+    while not may_go(str(current().fence)):
+        await asyncio.sleep(TICK)  # noqa: ASYNC110 - another process says so, by a file
+        say("tick")
+    say("end")
+
+
+@app.task
 def hold(seconds: float) -> None:
-    """Holds the interpreter in a C call: no other thread of the process runs meanwhile."""
+    """Once it may go, it holds the interpreter in a C call: no other thread of the process runs meanwhile."""
     say("start")
     if seconds:
+        while not may_go(current().job.queue):
+            time.sleep(TICK)
         _HOLDING.usleep(int(seconds * 1_000_000))
     say("end")
 
 
 @app.task
 async def block(seconds: float) -> None:
-    """Blocks the loop."""
+    """Once it may go, it blocks the loop."""
     say("start")
     if seconds:
+        while not may_go(current().job.queue):
+            await asyncio.sleep(TICK)  # noqa: ASYNC110 - another process says so, by a file
         time.sleep(seconds)  # noqa: ASYNC251 - that is what it is for
     say("end")
 

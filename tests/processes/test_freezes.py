@@ -21,8 +21,8 @@ def test_a_supervisor_frozen_with_its_children_past_the_lease(
     crew: Crew, shelf: Shelf, witness: Witness, pace: Pace
 ) -> None:
     boss = crew.started(shelf, processes=2)
-    jobs = [job.id for job in tasks.app.enqueue_many([tasks.nap.spec(pace(4.0)) for _ in range(3)])]
-    jobs += [job.id for job in tasks.app.enqueue_many([tasks.doze.spec(pace(4.0)) for _ in range(3)])]
+    specs = [*(tasks.stay.spec() for _ in range(3)), *(tasks.astay.spec() for _ in range(3))]
+    jobs = [job.id for job in tasks.app.enqueue_many(specs)]
     until(lambda: len(witness.running()) == 6, PATIENCE, "the jobs run")
     frozen_workers = {worker.id for worker in shelf.workers().values()}
     crew.started(shelf)
@@ -38,6 +38,7 @@ def test_a_supervisor_frozen_with_its_children_past_the_lease(
     print(f"seconds until 6 jobs of a frozen supervisor ran elsewhere: {again - frozen:.2f}")
     assert again - frozen < pace.bound + pace(3.0)
 
+    witness.let_go("1")
     thawed = boss.thaw(family)
     until(
         lambda: late_endings(shelf, frozen_workers) == 6, PATIENCE, "six late endings are refused and counted"
@@ -50,6 +51,7 @@ def test_a_supervisor_frozen_with_its_children_past_the_lease(
     until(lambda: len(newcomers(shelf, boss, frozen_workers)) == 2, PATIENCE, "with new children")
     print(f"seconds from SIGCONT until the supervisor had new children: {boottime() - thawed:.2f}")
 
+    witness.let_go("2")
     until(shelf.is_over, PATIENCE, "everything has ended")
     for job in crew.account(shelf, jobs).values():
         assert (job.state, job.losses, job.crashes, job.failures) == (State.SUCCEEDED, 1, 0, 0)
@@ -62,9 +64,8 @@ def test_a_supervisor_frozen_with_its_children_past_the_lease(
 def test_a_supervisor_frozen_alone(crew: Crew, shelf: Shelf, witness: Witness, pace: Pace) -> None:
     """Its children renew themselves, and nobody takes their jobs."""
     boss = crew.started(shelf, processes=2)
-    seconds = 2 * pace.lease + pace(6.0)
-    jobs = [job.id for job in tasks.app.enqueue_many([tasks.nap.spec(seconds) for _ in range(3)])]
-    jobs += [job.id for job in tasks.app.enqueue_many([tasks.doze.spec(seconds) for _ in range(3)])]
+    specs = [*(tasks.stay.spec() for _ in range(3)), *(tasks.astay.spec() for _ in range(3))]
+    jobs = [job.id for job in tasks.app.enqueue_many(specs)]
     until(lambda: len(witness.running()) == 6, PATIENCE, "the jobs run")
     crew.started(shelf)
     children, identity = boss.children(), own_row(shelf, boss).id
@@ -78,6 +79,7 @@ def test_a_supervisor_frozen_alone(crew: Crew, shelf: Shelf, witness: Witness, p
     boss.thaw([boss.pid])
     until(lambda: own_row(shelf, boss).id != identity, PATIENCE, "it comes back under a new identity")
 
+    witness.let_go("1")
     until(shelf.is_over, PATIENCE, "everything has ended")
     for job in crew.account(shelf, jobs).values():
         assert (job.state, job.attempt, job.handbacks) == (State.SUCCEEDED, 1, 0)
@@ -106,37 +108,30 @@ def test_children_that_do_not_tick(crew: Crew, shelf: Shelf, witness: Witness, p
     until(shelf.is_over, PATIENCE, "the workers have learned that these tasks are quick")
 
     first: dict[str, UUID] = {}
-    long_ones: set[UUID] = set()
     waiting: dict[str, set[UUID]] = {}
+    workers = {queue: worker for worker in shelf.children() for queue in worker.queues}
     for queue, (boss, task) in trials.items():
-        seconds = 60.0 if queue == "frozen" else 2.5 * pace.lease
-        while queue not in waiting:
-            quick = [task.using(queue=queue).spec(0.0) for _ in range(40)]
-            long = task.using(queue=queue).spec(seconds)
-            sent = [job.id for job in tasks.app.enqueue_many([*quick[:5], long, *quick[5:]])]
-            jobs += sent
-            first[queue] = sent[5]
-            long_ones.add(sent[5])
-            until(lambda queue=queue: witness.starts(first[queue]), PATIENCE, "the long one has started")
-            (worker,) = [worker for worker in shelf.children() if queue in worker.queues]
-            if queue == "frozen":
-                crew.freeze(shelf, boss.children())
-            if not is_soon_free(shelf):
-                # The call caught the child's own writer inside a transaction of an embedded store: that
-                # is a stall of the store, as long as the call, and another test's matter.
-                until(lambda: is_soon_free(shelf), seconds + PATIENCE, "the store is free again")
-                until(lambda queue=queue: shelf.job(first[queue]).is_final, PATIENCE, "the long one is over")
-                continue
-            ahead = shelf.owned(worker.id) - {word.job for word in witness.starts()}
-            if not ahead:
-                # On a slow machine what is quick may not look so, and only what is quick is claimed ahead.
-                boss.thaw(boss.children())
-                tasks.app.job(first[queue]).cancel()
-                until(lambda queue=queue: shelf.job(first[queue]).is_final, PATIENCE, "the long one is over")
-                continue
-            waiting[queue] = ahead
+        quick = [task.using(queue=queue).spec(0.0) for _ in range(40)]
+        long = task.using(queue=queue).spec(60.0 if queue == "frozen" else 2.5 * pace.lease)
+        sent = [job.id for job in tasks.app.enqueue_many([*quick[:5], long, *quick[5:]])]
+        jobs += sent
+        first[queue] = sent[5]
+        # Every ending is stored when the stall begins: one that is not runs again if its process is killed.
+        until(
+            lambda queue=queue, sent=sent: shelf.owned(workers[queue].id) == set(sent[5:]),
+            PATIENCE,
+            "the long one keeps the only place, and the others wait behind it",
+        )
+        waiting[queue] = set(sent[6:])
+        if queue == "frozen":
+            until(lambda: witness.starts(first["frozen"]), PATIENCE, "the long one has started")
+            crew.freeze(shelf, boss.children())
+        else:
+            witness.let_go(queue)
+    # A call that caught its own child's writer inside a transaction of an embedded store would be another stall.
+    assert any(shelf.is_free() for _ in range(5)), "somebody holds the store"
     began = {queue: witness.starts(first[queue])[0].at for queue in trials}
-    stalled = {queue: worker.id for worker in shelf.children() for queue in worker.queues}
+    stalled = {queue: worker.id for queue, worker in workers.items()}
     crew.started(shelf, "-q", "frozen,held,blocked", "--threads", "1")
 
     until(
@@ -174,10 +169,9 @@ def test_children_that_do_not_tick(crew: Crew, shelf: Shelf, witness: Witness, p
         job = shelf.job(first[queue])
         assert (job.state, job.attempt, job.handbacks) == (State.SUCCEEDED, 1, 0)
         assert len(witness.starts(job.id)) == 1
-    for job_id in jobs:
-        if job_id not in long_ones:
-            job = shelf.job(job_id)
-            assert (job.state, job.attempt, len(witness.starts(job_id))) == (State.SUCCEEDED, 1, 1)
+    for job_id in set(jobs) - set(first.values()):
+        job = shelf.job(job_id)
+        assert (job.state, job.attempt, len(witness.starts(job_id))) == (State.SUCCEEDED, 1, 1)
     assert not witness.overlaps()
     assert not shelf.offenders()
 
@@ -206,8 +200,3 @@ def stalled_ones(shelf: Shelf) -> set[UUID]:
 def notices_of(shelf: Shelf, kind: str) -> set[str]:
     """Whom the notices of this kind are about."""
     return {notice.subject for notice in shelf.run(shelf.store.notices()) if notice.kind == kind}
-
-
-def is_soon_free(shelf: Shelf) -> bool:
-    """Whether nobody holds the store's write lock for longer than a busy writer does."""
-    return any(shelf.is_free() for _ in range(5))

@@ -44,6 +44,15 @@ def say(what: str, **more: Any) -> None:
     os.write(_descriptor(), json.dumps(line).encode() + b"\n")
 
 
+def may_go(who: str) -> bool:
+    """Whether the test lets them go on that wait under this name (`Witness.let_go`)."""
+    return _gate(Path(os.environ[VARIABLE]), who).exists()
+
+
+def _gate(file: Path, who: str) -> Path:
+    return file.with_name(f"{file.name}-{who}-may-go")
+
+
 def sync() -> None:
     """Have what was said survive the machine, too."""
     os.fsync(_descriptor())
@@ -78,6 +87,10 @@ class Witness:
         self.file = file
         self._read = 0
         self._words: list[Word] = []
+
+    def let_go(self, who: str) -> None:
+        """Handlers that wait under this name go on."""
+        _gate(self.file, who).touch()
 
     def fresh(self) -> list[Word]:
         """What was said since it was last asked."""
