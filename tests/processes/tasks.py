@@ -65,7 +65,7 @@ async def astay() -> None:
     """The same as a coroutine."""
     say("start")
     while not may_go(str(current().fence)):
-        await asyncio.sleep(TICK)  # noqa: ASYNC110 - another process says so, by a file
+        await asyncio.sleep(TICK)
         say("tick")
     say("end")
 
@@ -86,8 +86,8 @@ async def block(seconds: float) -> None:
     """Once it may go, it blocks the loop."""
     say("start")
     if seconds:
-        while not may_go(current().job.queue):
-            await asyncio.sleep(TICK)  # noqa: ASYNC110 - another process says so, by a file
+        while not may_go(current().job.queue):  # noqa: ASYNC110 - another process says so, by a file
+            await asyncio.sleep(TICK)
         time.sleep(seconds)  # noqa: ASYNC251 - that is what it is for
     say("end")
 
