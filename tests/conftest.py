@@ -32,6 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=["MachineTooSlow"]))
         if item.nodeid.startswith(WAITING):
             item.add_marker(pytest.mark.waits)
+    # They take longest: one process of the runner begins with them, and the others take the rest off its hands.
+    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

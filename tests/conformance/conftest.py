@@ -19,7 +19,7 @@ from unstuck.storage.memory.tables import MemoryTables
 
 COLOURS = ("blocking", "async", "lane")
 
-LEFT_OUT = {("memory", "lane"), ("pooled", "async")}
+LEFT_OUT = {("memory", "lane"), ("pooled", "async"), ("pooled", "blocking")}
 """What would only repeat another pair: a lane in memory is its async twin, a pooler tells no colours apart."""
 
 

@@ -39,8 +39,8 @@ ALL_FAULTS = (
     Fault.UNANSWERED,
     Fault.KILLED,
 )
-ERRORS_IN_TURN = (Fault.CONFLICT, Fault.STRANGE)
-"""Every day a point meets one of these, the next point the other: `make crashpoints` strikes with both."""
+ERRORS_IN_TURN = (Fault.REFUSED, Fault.CONFLICT, Fault.STRANGE)
+"""Every day a point meets one of these, the next point the next one: `make crashpoints` strikes with all of them."""
 
 REPETITIONS = 3
 
@@ -94,8 +94,9 @@ class Sweep:
         self.tally.points += len(untouched.requests)
         self.tally.blocks.update(untouched.requests)
         for at in range(1, len(untouched.requests) + 1):
+            errors = [fault for fault in faults if fault in ERRORS_IN_TURN]
             for fault in faults:
-                if not self.is_whole and fault is ERRORS_IN_TURN[at % len(ERRORS_IN_TURN)]:
+                if not self.is_whole and fault in errors and fault is not errors[at % len(errors)]:
                     continue
                 self.tally.cases += 1
                 with told(self._where(at, fault, untouched)):

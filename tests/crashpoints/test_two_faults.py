@@ -32,7 +32,7 @@ MOST_USED = (
     "renew",
     "end lapsed workers",
 )
-STEP = 60
+STEP = 100
 SECOND_FAULTS = (Fault.KILLED, Fault.UNANSWERED, Fault.LOST)
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
