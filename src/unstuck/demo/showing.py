@@ -2,8 +2,9 @@
 
 The jobs come in three parts, as work does that keeps arriving: with the first part under way a child is
 killed; the second follows, and with it under way a whole supervisor; the third comes while what was lost
-is still being recovered. Every step waits for a fact (so many have ended, the replacement is registered,
-the victim is at work), and only the whole has a time limit, counted from the last progress.
+is still being recovered. Where a part has ended before the victim was found at work, some of the next goes
+ahead. Every step waits for a fact (so many have ended, the replacement is registered, the victim is at
+work), and only the whole has a time limit, counted from the last progress.
 
 What is shown at the end is counted from the store's rows and the witness after everybody has left.
 """
@@ -40,6 +41,8 @@ PARTS = (0.4, 0.7, 1.0)
 CHILD_KILLED_AT = 0.15
 SUPERVISOR_KILLED_AT = 0.45
 SLOW_EACH_PART = 12
+MORE = 0.1
+"""The share of the files that follows early where all that was there has ended before a kill found somebody at work."""
 LOOK_SECONDS = 0.05
 LOOK_SHARE = 4.0
 """Looking counts all jobs; with very many of them it rests four times as long as it takes."""
@@ -147,11 +150,13 @@ class Showing:
         self._view.say(what.format(wanted))
 
     def _kill(self, when: Callable[[], bool], strike: Callable[[bool], Kill | None]) -> Kill | None:
-        """Strike once it is time and the victim is at work; where no work is left, all the same."""
+        """Strike once it is time and the victim is at work; where no work is left at all, all the same."""
         self._watch(lambda: when() or self._ended >= len(self._jobs), self._patience)
         struck: list[Kill] = []
 
         def has_struck() -> bool:
+            if self._ended >= len(self._jobs):
+                self._enqueue(min(len(self._jobs) / len(self._files) + MORE, 1.0))
             kill = strike(self._ended < len(self._jobs))
             struck.extend([kill] if kill else [])
             return bool(struck)
