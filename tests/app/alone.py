@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
+from pathlib import Path
 
 from unstuck import App, current
 
@@ -35,3 +37,12 @@ def settle_and_forget(path: str) -> int:
 def ask_for_more() -> str:
     """Enqueues another job of its own application."""
     return str(settle.enqueue("nowhere").id)
+
+
+@app.task(isolate=True)
+def wait_for(path: str) -> int:
+    """Says so when it has begun, and returns once this file exists."""
+    current().log("begun")
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return 7

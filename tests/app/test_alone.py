@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +15,12 @@ import pytest
 
 from tests.app import alone
 from tests.app.hand import Hand
+from tests.processes.crew import children_of, is_alive
 from unstuck import Job, State
 from unstuck.engine.handler import Kind
 from unstuck.engine.isolating import Isolating
 from unstuck.engine.run import Run
+from unstuck.model.states import Event
 from unstuck.model.verdict import Answer, Verdict
 
 APPLICATION = "tests.app.alone:app"
@@ -33,16 +37,21 @@ def path(tmp_path: Path) -> Iterator[str]:
     alone.app.close()
 
 
-def ran(job: Job[object]) -> tuple[Verdict, Answer]:
-    """One attempt in a process of its own, settled as a worker does."""
-    hand = Hand(alone.app)
+def begun(job: Job[object], hand: Hand) -> tuple[Isolating, Run]:
+    """Its attempt claimed, and ready to run in a process of its own."""
     claimed = hand.claim()
     assert claimed.id == job.id
     context = hand.context(claimed)
     assert context.verdict_id is not None
     handler = alone.app.handlers[claimed.task]
     run = Run(claimed, handler, Kind.ISOLATED, 0, context.verdict_id, context, 0.0)
-    isolating = Isolating(APPLICATION, hand.id, random.Random(1), alone.app.url)
+    return Isolating(APPLICATION, hand.id, random.Random(1), alone.app.url), run
+
+
+def ran(job: Job[object]) -> tuple[Verdict, Answer]:
+    """One attempt in a process of its own, settled as a worker does."""
+    hand = Hand(alone.app)
+    isolating, run = begun(job, hand)
     verdict = asyncio.run(isolating.run(run))
     return verdict, hand.settle(verdict)
 
@@ -72,3 +81,38 @@ def test_a_process_of_its_own_means_the_store_of_its_worker(path: str) -> None:
     assert answer is Answer.ACCEPTED
     assert verdict.result is not None
     assert alone.app.job(json.loads(verdict.result)).refresh().state is State.READY
+
+
+def test_what_it_said_before_it_was_stopped_counts(path: str, tmp_path: Path) -> None:
+    """The worker stood still while it returned, and hears of the ending and of the timeout in one moment."""
+    go = tmp_path / "go"
+    isolating, run = begun(alone.wait_for.enqueue(str(go)), Hand(alone.app))
+
+    async def stand_still_until_it_is_over() -> Verdict:
+        attempt = asyncio.ensure_future(isolating.run(run))
+        while not run.context.take_lines():  # noqa: ASYNC110 - another process says so
+            await asyncio.sleep(0.01)
+        (pid,) = [pid for pid in children_of(os.getpid()) if is_alive(pid)]
+        go.touch()
+        while is_alive(pid):
+            time.sleep(0.01)  # noqa: ASYNC251 - the loop is what stands still
+        attempt.cancel()
+        return await attempt
+
+    verdict = asyncio.run(stand_still_until_it_is_over())
+    assert (verdict.event, verdict.result) == (Event.SUCCEED, "7")
+
+
+def test_what_had_said_nothing_when_it_was_stopped_is_stopped(path: str, tmp_path: Path) -> None:
+    isolating, run = begun(alone.wait_for.enqueue(str(tmp_path / "never")), Hand(alone.app))
+
+    async def stop_it() -> None:
+        attempt = asyncio.ensure_future(isolating.run(run))
+        while not run.context.take_lines():  # noqa: ASYNC110 - another process says so
+            await asyncio.sleep(0.01)
+        attempt.cancel()
+        await attempt
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(stop_it())
+    assert not [pid for pid in children_of(os.getpid()) if is_alive(pid)]

@@ -224,11 +224,18 @@ class Auditor:
     # When the storm is over
 
     def nobody_held_by_the_dead(self) -> None:
-        """R has passed since the storm: what dead processes owned must have been taken from them."""
+        """R has passed since the storm: what dead processes owned must have been taken from them.
+
+        A handler may take its process along later than that; then R counts from there.
+        """
+        bound = self._world.bound
         for row in self.seen.rows.values():
             if str(row.state) == "running":
                 owner = self.seen.process_of.get(row.worker_id)
-                if owner is None or owner.is_dead:
+                left = 0.0 if owner is None else owner.died_at + bound - self.seen.now
+                if owner is not None and owner.is_dead and left > 0.0:
+                    self._world.loop.after(left + SLACK, self.nobody_held_by_the_dead)
+                elif owner is None or owner.is_dead:
                     self.seen.find("recovered by R", f"is still held by {owner}, which is dead", row.id)
 
     def unfinished(self) -> list[Any]:

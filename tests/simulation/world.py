@@ -149,6 +149,11 @@ class World:
             is_sql=ground.is_sql,
         )
 
+    @property
+    def bound(self) -> float:
+        """By when after a death, in seconds, what it leaves behind has an owner again."""
+        return LEASE + self.settings.recovery_bound
+
     # The store's clock
 
     def now_us(self) -> int:
@@ -177,9 +182,8 @@ class World:
                 loop.after(self._chance.uniform(0.0, 2.0), self.crew.start, f"worker {number + 1}")
             loop.spawn(Process("client"), lambda: Client(self).run())
             loop.spawn(self.operator.process, self.operator.run)
-            bound = LEASE + self.settings.recovery_bound
-            loop.after(self.weather.over_at + bound + 1.0, self.auditor.nobody_held_by_the_dead)
-            self._last = self.weather.over_at + bound + AFTERMATH
+            loop.after(self.weather.over_at + self.bound + 1.0, self.auditor.nobody_held_by_the_dead)
+            self._last = self.weather.over_at + self.bound + AFTERMATH
             loop.run_until(self._is_done, self._last + HORIZON)
             if not self.auditor.findings:
                 self.auditor.close()

@@ -95,8 +95,7 @@ class Isolating:
                 finally:
                     transport.close()
             finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                _kill(process)
                 await asyncio.shield(process.wait())
         finally:
             _close(ours, *ours)
@@ -105,10 +104,21 @@ class Isolating:
     async def _until_dead(
         self, process: Process, listening: Coroutine[Any, Any, Verdict | None]
     ) -> Verdict | None:
-        """What it said. A child of its own may hold the pipe open for ever, so its death counts, not the end of file."""
+        """What it said. A child of its own may hold the pipe open for ever, so its death counts, not the end of file.
+
+        Stopped, it is killed first and heard second: a worker that stood still may learn of an ending and of the
+        timeout after it in one moment, and what had been said by then counts.
+        """
         heard, died = asyncio.ensure_future(listening), asyncio.ensure_future(process.wait())
         try:
-            await asyncio.wait({heard, died}, return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait({heard, died}, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                _kill(process)
+                await asyncio.wait({heard}, timeout=LAST_WORDS)
+                if heard.done() and (verdict := heard.result()) is not None:
+                    return verdict
+                raise
             if not heard.done():
                 # What it wrote before it died is in the pipe, and is read within this.
                 await asyncio.wait({heard}, timeout=LAST_WORDS)
@@ -130,6 +140,12 @@ class Isolating:
                 run.context.progress(*word.progress)
             if word.verdict is not None:
                 return word.verdict
+
+
+def _kill(process: Process) -> None:
+    """It, and everything that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def exit_detail(status: int) -> dict[str, Any]:
