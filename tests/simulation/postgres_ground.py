@@ -198,7 +198,7 @@ class PostgresGround(Ground):
 
     def rows(self) -> Rows:
         cursor = self._eye._raw.execute(self._look)
-        self._see_jobs({row[0]: row for row in cursor.fetchall()})
+        self._see_jobs({shape.uuid(row[0]): row for row in cursor.fetchall()})
         cursor.nextset()
         self._see_workers(cursor.fetchall())
         return self._jobs, self._workers
@@ -213,7 +213,8 @@ class PostgresGround(Ground):
         self._seen, self._jobs = seen, {job_id: both[job_id] for job_id in order}
 
     def _see_workers(self, seen: list[tuple[Any, ...]]) -> None:
-        workers = {row[0]: SeenWorker(*row) for row in seen}
+        found = [SeenWorker(shape.uuid(row[0]), *row[1:]) for row in seen]
+        workers = {worker.id: worker for worker in found}
         before = {
             each: row if workers[each] == row else workers[each]
             for each, row in self._workers.items()

@@ -88,6 +88,7 @@ class Arguments:
         self._positional = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
         stated = {name: hints.get(name, Any) for name in self._order}
         self._plain: dict[str, Any] = stated if _PLAIN.issuperset(stated.values()) else {}
+        self._has_defaults = any(len(field) > 2 for field in fields)
         self._required = frozenset(
             each.name
             for each in self._signature.parameters.values()
@@ -147,7 +148,11 @@ class Arguments:
 
     def decode(self, text: str) -> dict[str, Any]:
         """Keyword arguments from stored JSON. Raises BadArguments where they do not fit the function."""
-        return self._decode(text.encode())
+        shape = self._read(text)
+        if not self._has_defaults:
+            return dict(zip(self._order, msgspec.structs.astuple(shape), strict=False))
+        values = ((name, getattr(shape, field)) for field, name in self._names)
+        return {name: value for name, value in values if value is not msgspec.UNSET}
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The values by name, in the order of the signature. Raises BadArguments where a call would fail."""
@@ -165,16 +170,11 @@ class Arguments:
         except TypeError as error:
             raise BadArguments(f"{self._name}: {error}{_advice(str(error))}") from None
 
-    def _read(self, text: bytes) -> Any:
+    def _read(self, text: bytes | str) -> Any:
         try:
             return self._decoder.decode(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise BadArguments(f"{self._name}: {_sentence(str(error))}") from None
-
-    def _decode(self, text: bytes) -> dict[str, Any]:
-        shape = self._read(text)
-        values = ((name, getattr(shape, field)) for field, name in self._names)
-        return {name: value for name, value in values if value is not msgspec.UNSET}
 
     def _check(self, name: str, value: Any) -> None:
         try:
@@ -208,6 +208,8 @@ class Answer:
 
     def encode(self, result: Any) -> tuple[str | None, str]:
         """(JSON text, "") or (None, why the result could not be kept). Never raises."""
+        if result is None:
+            return "null", ""
         try:
             check_value(result)
             text = write(result)

@@ -160,11 +160,12 @@ class Task(Generic[P, R, C]):
         self._isolate = isolate
         self._interrupt_threads = interrupt_threads
         self._bound: Bound[P, R] = Bound(self, options)
-        self._is_async = inspect.iscoroutinefunction(function)
+        is_async = inspect.iscoroutinefunction(function)
+        self._kind = Kind.ISOLATED if isolate else Kind.ASYNC if is_async else Kind.PLAIN
         self._arguments = Arguments(function, name)
         self._answer = Answer(function)
         update_wrapper(self, function)
-        if self._is_async:
+        if is_async:
             _mark_async(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
@@ -243,9 +244,7 @@ class Task(Generic[P, R, C]):
     @property
     def kind(self) -> Kind:
         """Where it runs."""
-        if self._isolate:
-            return Kind.ISOLATED
-        return Kind.ASYNC if self._is_async else Kind.PLAIN
+        return self._kind
 
     @property
     def function(self) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ store under this worker and unknown here, and reconciling gives them back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from unstuck.engine.executing import Executor
 from unstuck.engine.handler import Kind
@@ -32,7 +32,8 @@ UNSETTLED_MAX = 1000
 """So many endings that the store has not confirmed mean that it cannot follow: nothing is claimed ahead then."""
 
 
-class Course(NamedTuple):
+@dataclass(frozen=True, eq=False, slots=True)
+class Course:
     """One kind of claim: from this queue, for this kind of place, beyond the free places or not."""
 
     share: QueueShare

@@ -29,20 +29,23 @@ def _nobody(context: Context) -> None:
     """Hears what a context notes where nobody else does."""
 
 
-@dataclass(eq=False, slots=True, weakref_slot=True)
+@dataclass(eq=False)
 class Context:
-    """The running attempt: what `unstuck.current()` returns inside a job."""
+    """The running attempt: what `unstuck.current()` returns inside a job.
+
+    One is made for every job, so what most of them never touch stands in the class until somebody does.
+    """
 
     job: ClaimedJob
     worker_id: UUID
     _wrote: Callable[[Context], None] = field(repr=False, default=_nobody)
     _settle_inside: Callable[[Context, Any, Any], Any] | None = field(repr=False, default=None)
-    _must_stop: bool = field(default=False, repr=False)
-    _progress: tuple[float, float | None, str] | None = field(default=None, repr=False)
-    _lines: deque[tuple[int, str]] | None = field(default=None, repr=False)
-    _numbered: int = field(default=0, repr=False)
     verdict_id: UUID | None = field(default=None, repr=False)
-    is_settled: bool = field(default=False, repr=False)
+    _must_stop: bool = field(default=False, init=False, repr=False)
+    _progress: tuple[float, float | None, str] | None = field(default=None, init=False, repr=False)
+    _lines: deque[tuple[int, str]] | None = field(default=None, init=False, repr=False)
+    _numbered: int = field(default=0, init=False, repr=False)
+    is_settled: bool = field(default=False, init=False, repr=False)
 
     @property
     def id(self) -> UUID:

@@ -38,6 +38,9 @@ from unstuck.rules import judging
 
 log = logging.getLogger("unstuck.engine")
 
+ASYNC, ISOLATED = Kind.ASYNC, Kind.ISOLATED
+KINDS = tuple(Kind)
+
 FAST_SECONDS = 0.05
 FAST_SAMPLES = 20
 MEMORY_OF_MEAN = 0.05
@@ -66,7 +69,8 @@ class Executor:
         }
         self._free = dict(self._places)
         self._kinds = tuple({handler.kind: None for handler in shift.handlers.values()})
-        self._pool = ThreadPool(settings.threads, asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._pool = ThreadPool(settings.threads, self._loop)
         self._slots: dict[Key, int] = {}
         self._means: dict[str, tuple[int, float]] = {}
         # Jobs are started and ended from inside other jobs' tasks; what they begin must not see those contexts.
@@ -116,7 +120,7 @@ class Executor:
     def start_next(self) -> None:
         """Start from the buffer whatever has a place, in order of the line within each kind."""
         buffer = self._shift.buffer
-        for kind in Kind:
+        for kind in KINDS:
             while (
                 (places := min(self._free[kind], buffer.count(kind))) > 0
                 and self._shift.may_start
@@ -164,7 +168,7 @@ class Executor:
     def _start(self, held: Held, slot: int, now: float) -> None:
         shift, job, kind = self._shift, held.job, held.kind
         verdict_id = shift.env.new_id()
-        context = Context(job, shift.id, self.wrote, self._settle_inside, verdict_id=verdict_id)
+        context = Context(job, shift.id, self.wrote, self._settle_inside, verdict_id)
         run = Run(job, shift.handlers[job.task], kind, slot, verdict_id, context, now)
         key = job.id, job.fence
         self._free[kind] -= 1
@@ -185,13 +189,13 @@ class Executor:
             return
         scope = self._ground.copy()
         scope.run(current_context.set, run.context)
-        if run.kind is Kind.ISOLATED and self._isolate is not None:
+        if run.kind is ISOLATED and self._isolate is not None:
             # A copy: we may be running in the ground itself, and nobody enters a context twice.
             run.task = self._ground.copy().run(asyncio.ensure_future, self._isolate(run))
             run.task.add_done_callback(lambda task: self._isolated_ended(run, task), context=self._ground)
-        elif run.handler.kind is Kind.ASYNC:
+        elif run.handler.kind is ASYNC:
             work = carried(run, arguments, self._shift.env.now, self._ended)
-            run.task = asyncio.get_running_loop().create_task(work, context=scope)
+            run.task = self._loop.create_task(work, context=scope)
         else:
             function, now = run.handler.function, self._shift.env.now
 
@@ -203,7 +207,9 @@ class Executor:
                 try:
                     result = scope.run(function, **arguments)
                     # A wrapper that is not async itself may give the coroutine of what it wraps.
-                    return scope.run(asyncio.run, result) if asyncio.iscoroutine(result) else result
+                    if result is None or not asyncio.iscoroutine(result):
+                        return result
+                    return scope.run(asyncio.run, result)
                 finally:
                     run.thread_id = None
 
@@ -275,14 +281,14 @@ class Executor:
         run.is_over = True
         del shift.runs[run.key]
         if rest:
-            asyncio.get_running_loop().call_later(rest, self._rested, run.kind, context=self._ground)
+            self._loop.call_later(rest, self._rested, run.kind, context=self._ground)
         else:
             self._free[run.kind] += 1
         shift.page.set_phase(run.slot, Phase.ENDED)
         shift.deliver(verdict)
         if not self._is_turning:
             self._is_turning = True
-            asyncio.get_running_loop().call_soon(self._go_on, context=self._ground)
+            self._loop.call_soon(self._go_on, context=self._ground)
 
     def _go_on(self) -> None:
         """After all that ended in this turn of the loop: fill the places that they left."""

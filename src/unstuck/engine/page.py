@@ -242,13 +242,14 @@ class Page:
         if not self._free:
             return None
         number = self._free.pop()
-        self._ints[_STARTED] += 1
+        ints, whole = self._ints, job_id.int
+        ints[_STARTED] += 1
         at = _WORDS + number * _SLOT_WORDS
-        self._ints[at] = job_id.int >> 64
-        self._ints[at + 1] = job_id.int & 0xFFFF_FFFF_FFFF_FFFF
-        self._ints[at + 2] = fence
+        ints[at] = whole >> 64
+        ints[at + 1] = whole & 0xFFFF_FFFF_FFFF_FFFF
+        ints[at + 2] = fence
         self._floats[at + 3] = deadline
-        self._ints[at + 4] = phase
+        ints[at + 4] = phase
         return number
 
     def settled(self, ended: int, failed: int) -> None:
@@ -263,7 +264,7 @@ class Page:
     def set_phase(self, number: int, phase: Phase) -> None:
         """Change what a slot says; `EMPTY` frees it."""
         self._ints[_WORDS + number * _SLOT_WORDS + 4] = phase
-        if phase is Phase.EMPTY:
+        if not phase:
             self._free.append(number)
 
     def started(self) -> Iterator[Started]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -24,10 +24,11 @@ from unstuck.model.verdict import Verdict
 from unstuck.rules import rescuing
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class Run:
     """One started attempt. `deadline` is when it times out, by the clock of the engine; None: never. `is_over`
-    once its verdict has been given, whatever of it may still be at work."""
+    once its verdict has been given, whatever of it may still be at work. What is the same for most stands in
+    the class until it changes."""
 
     job: ClaimedJob
     handler: Handler
@@ -36,13 +37,13 @@ class Run:
     verdict_id: UUID
     context: Context
     started_at: float
-    deadline: float | None = None
-    stop: Stop = Stop.NOT
-    why: str = ""
-    task: asyncio.Task[Any] | None = None
-    thread_id: int | None = None
-    patience: asyncio.TimerHandle | None = None
-    is_over: bool = False
+    deadline: float | None = field(default=None, init=False)
+    stop: Stop = field(default=Stop.NOT, init=False)
+    why: str = field(default="", init=False)
+    task: asyncio.Task[Any] | None = field(default=None, init=False)
+    thread_id: int | None = field(default=None, init=False)
+    patience: asyncio.TimerHandle | None = field(default=None, init=False)
+    is_over: bool = field(default=False, init=False)
 
     @property
     def key(self) -> Key:

@@ -24,6 +24,7 @@ from unstuck.engine.saying import Saying
 from unstuck.engine.shift import Key, Shift
 from unstuck.model.errors import StoreConflict, StoreError, StoreUnavailable
 from unstuck.model.job import ErrorInfo
+from unstuck.model.states import Event
 from unstuck.model.verdict import Answer, Outcome, Verdict
 
 log = logging.getLogger("unstuck.engine")
@@ -31,6 +32,7 @@ log = logging.getLogger("unstuck.engine")
 GROUP_MAX = 500
 FAILURES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED})
 PROGRESS_EVERY = 1.0
+ACCEPTED, SUCCEED = Answer.ACCEPTED, Event.SUCCEED
 
 
 class Settling:
@@ -80,18 +82,19 @@ class Settling:
         self._group_max = min(GROUP_MAX, self._group_max * 2)
         shift.page.round_trip = shift.env.now()
         ended = failed = 0
+        outbox, ended_at, confirmed = shift.outbox, shift.ended_at, self._executor.confirmed
         for verdict, answer in settled:
             key = verdict.job_id, verdict.fence
-            if answer is Answer.ACCEPTED:
-                ended += verdict.is_final
+            if answer is ACCEPTED:
+                ended += verdict.event is SUCCEED or verdict.is_final
                 failed += verdict.outcome in FAILURES
             elif answer is Answer.REFUSED:
                 log.info("the ending of job %s was refused: it is no longer ours", verdict.job_id)
-            shift.outbox.pop(key, None)
-            shift.ended_at.pop(key, None)
+            outbox.pop(key, None)
+            ended_at.pop(key, None)
             if self._bad_since:
                 self._bad_since.pop(key, None)
-            self._executor.confirmed(key)
+            confirmed(key)
         shift.page.settled(ended, failed)
         shift.gave_up_something()
 

@@ -94,10 +94,12 @@ class Shift:
 
     def deliver(self, verdict: Verdict) -> None:
         """Put an ending into the outbox; the settling loop takes it from there."""
-        self.outbox[verdict.job_id, verdict.fence] = verdict
-        self.ended_at.setdefault((verdict.job_id, verdict.fence), self.env.now())
+        key = verdict.job_id, verdict.fence
+        self.outbox[key] = verdict
+        self.ended_at.setdefault(key, self.env.now())
         self.settle_now()
-        self.gave_up_something()
+        if self.is_draining:
+            self.gave_up_something()
 
     def gave_up_something(self) -> None:
         """There is less in hand than before: who waits for that in order to leave should look."""

@@ -9,40 +9,58 @@ from __future__ import annotations
 
 import os
 import time
+from struct import Struct
 from uuid import UUID, SafeUUID
 
 _AT_ONCE = 256
+_WORDS = Struct(f"={_AT_ONCE}Q{_AT_ONCE}H")
+_SAYS_7 = 0x7 << 76 | 0x2 << 62
+"""Version and variant, where an id has them."""
 
 _chances: list[int] = []
-"""Numbers of 80 bits, each given away once: `list.pop` takes one in a single step, whatever threads do."""
+"""The lower 80 bits of ids, each given away once: `list.pop` takes one in a single step, whatever threads do."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_chances.clear)
 
-_set = object.__setattr__
+_new = object.__new__
+_set_int = UUID.__dict__["int"].__set__
+_set_is_safe = UUID.__dict__["is_safe"].__set__
 _UNKNOWN = SafeUUID.unknown
 
 
 def uuid_of(number: int) -> UUID:
     """The UUID of a number of 128 bits, which is not checked; a third of the price of `UUID(int=…)`."""
-    made = object.__new__(UUID)
-    _set(made, "int", number)
-    _set(made, "is_safe", _UNKNOWN)
+    made = _new(UUID)
+    _set_int(made, number)
+    _set_is_safe(made, _UNKNOWN)
     return made
 
 
 def uuid7(unix_ms: int | None = None, random_bytes: bytes | None = None) -> UUID:
     """A UUIDv7 (RFC 9562) of this millisecond; both parts can be given, for tests and simulations."""
     ms = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
-    chance = _chance() if random_bytes is None else int.from_bytes(random_bytes[:10], "big")
-    high = (ms & 0xFFFF_FFFF_FFFF) << 80
-    return uuid_of(high | 0x7 << 76 | (chance >> 68) << 64 | 0x2 << 62 | (chance & 0x3FFF_FFFF_FFFF_FFFF))
+    if random_bytes is not None:
+        chance = int.from_bytes(random_bytes[:10], "big")
+        lower = _SAYS_7 | (chance >> 68) << 64 | (chance & 0x3FFF_FFFF_FFFF_FFFF)
+    else:
+        try:
+            lower = _chances.pop()
+        except IndexError:
+            lower = _drawn()
+    return uuid_of((ms & 0xFFFF_FFFF_FFFF) << 80 | lower)
 
 
-def _chance() -> int:
+def _drawn() -> int:
     while True:
+        words = _WORDS.unpack(os.urandom(_WORDS.size))
+        _chances.extend(
+            [
+                _SAYS_7 | (short & 0xFFF) << 64 | (long & 0x3FFF_FFFF_FFFF_FFFF)
+                for long, short in zip(words[:_AT_ONCE], words[_AT_ONCE:], strict=True)
+            ]
+        )
         try:
             return _chances.pop()
         except IndexError:
-            drawn = os.urandom(10 * _AT_ONCE)
-            _chances.extend(int.from_bytes(drawn[at : at + 10], "big") for at in range(0, len(drawn), 10))
+            continue  # other threads have taken them all

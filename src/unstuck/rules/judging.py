@@ -11,27 +11,40 @@ from uuid import UUID
 
 from unstuck.model.job import ClaimedJob, ErrorInfo, Job
 from unstuck.model.states import Event, Reason, State
-from unstuck.model.verdict import Counts, Outcome, Verdict
+from unstuck.model.verdict import NO_DETAIL, NOTHING_COUNTED, Counts, Outcome, Verdict
 from unstuck.rules.keeping import keep_us
 from unstuck.rules.parting import effects_of
 from unstuck.rules.retrying import SNOOZES_IN_A_ROW, SUSPECT_DELAY_US, backoff_us
+
+SUCCEED, RUNNING = Event.SUCCEED, State.RUNNING
+"""To ask an enumeration for its member takes longer than all else about a word."""
 
 
 def succeeded(
     job: ClaimedJob, verdict_id: UUID, worker_id: UUID, result: str | None, not_kept: str = ""
 ) -> Verdict:
     """The handler returned. `not_kept` says why its result could not be stored; the job succeeds all the same."""
-    return Verdict(
-        id=verdict_id,
-        job_id=job.id,
-        fence=job.fence,
-        event=Event.SUCCEED,
-        keep_us=job.policy.keep_succeeded_us,
-        result=result,
-        error=ErrorInfo("ResultNotKept", not_kept) if not_kept else None,
-        attempt=job.attempt,
-        worker_id=worker_id,
-        effects=effects_of(job, Event.SUCCEED),
+    # In the order of its fields, because by their names it takes three times as long, and nearly all end here.
+    return Verdict._make(
+        (
+            verdict_id,
+            job.id,
+            job.fence,
+            SUCCEED,
+            RUNNING,
+            None,
+            NOTHING_COUNTED,
+            None,
+            job.policy.keep_succeeded_us,
+            result,
+            ErrorInfo("ResultNotKept", not_kept) if not_kept else None,
+            None,
+            job.attempt,
+            True,
+            worker_id,
+            NO_DETAIL,
+            effects_of(job, SUCCEED),
+        )
     )
 
 

@@ -30,5 +30,6 @@ def effects_of(job: ClaimedJob | Job, event: Event) -> tuple[Effect, ...]:
     """Everything that follows from this job ending with `event`."""
     effects: tuple[Effect, ...] = ()
     for part in PARTS:
-        effects += part(job, event)
+        if said := part(job, event):
+            effects += said
     return effects

@@ -11,7 +11,7 @@ from unstuck.model.effects import Insert
 from unstuck.model.errors import IllegalTransition
 from unstuck.model.job import DEFAULT_POLICY, ErrorInfo, NewJob, Policy
 from unstuck.model.states import Event, Reason, State
-from unstuck.model.verdict import Counts, Outcome
+from unstuck.model.verdict import Counts, Outcome, Verdict
 from unstuck.rules import judging
 from unstuck.rules.retrying import SNOOZES_IN_A_ROW, SUSPECT_DELAY_US
 
@@ -30,6 +30,21 @@ def test_a_success_is_kept_a_week_and_writes_no_attempt() -> None:
     assert (verdict.target, verdict.result, verdict.error) == (State.SUCCEEDED, "1", None)
     assert (verdict.keep_us, verdict.outcome, verdict.effects) == (7 * 86_400 * 10**6, None, ())
     assert verdict.counts == Counts()
+
+
+def test_a_success_says_by_position_what_it_would_by_name() -> None:
+    job = claimed(failures=1)
+    assert judging.succeeded(job, VERDICT_ID, WORKER_ID, "1", "no") == Verdict(
+        id=VERDICT_ID,
+        job_id=job.id,
+        fence=job.fence,
+        event=Event.SUCCEED,
+        keep_us=job.policy.keep_succeeded_us,
+        result="1",
+        error=ErrorInfo("ResultNotKept", "no"),
+        attempt=2,
+        worker_id=WORKER_ID,
+    )
 
 
 def test_a_success_inserts_what_was_to_follow() -> None:

@@ -61,7 +61,7 @@ def _text(value: str) -> bytes:
 
 _KINDS: dict[type, tuple[type[_Packed], int, Callable[[Any], bytes]]] = {
     str: (_Texts, 25, _text),
-    UUID: (_Ids, 2950, lambda value: _ID_LENGTH + value.bytes),
+    UUID: (_Ids, 2950, lambda value: _ID_LENGTH + value.int.to_bytes(16)),
     int: (_Wholes, 20, lambda value: _whole(8, value)),
     bool: (_Truths, 16, lambda value: _truth(1, value)),
 }
@@ -90,6 +90,8 @@ def packed(given: Any) -> Any:
     try:
         if has_nulls:
             body = b"".join([_NULL if value is None else pack(value) for value in values])
+        elif kind is UUID:
+            body = b"".join([_ID_LENGTH + value.int.to_bytes(16) for value in values])
         elif first == values[-1] and values.count(first) == count:
             body = pack(first) * count
         else:

@@ -25,6 +25,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.types.string import ByteaBinaryLoader, TextLoader
 
 from unstuck.model.errors import BadSetting, StoreUnavailable
 from unstuck.storage.plan import Mode, Request, Script, Statement
@@ -46,6 +47,9 @@ SNAPSHOT = BEGIN.replace("READ COMMITTED", "REPEATABLE READ READ ONLY")
 COMMIT = "/* unstuck:commit */ COMMIT"
 ROLLBACK = "/* unstuck:rollback */ ROLLBACK"
 SERVED_BY = "/* unstuck:served_by */ SELECT pg_backend_pid()"
+
+BINARY = frozenset({"claim", "settle_successes"})
+"""Whose answers are many ids and numbers: the server sends them as they are, and nobody reads digits."""
 
 _AROUND: dict[Mode, LiteralString] = {Mode.TRANSACTION: BEGIN, Mode.SNAPSHOT: SNAPSHOT}
 
@@ -92,6 +96,10 @@ class _Common:
         self._pgconn = raw.pgconn
         self._mode = Mode.READ
         self._is_utf8 = raw.pgconn.parameter_status(b"client_encoding") == b"UTF8"
+        if self._is_utf8:
+            # An id comes as it is, and `rows` makes of it what is wanted: the driver's own way takes 2 to 3 µs each.
+            raw.adapters.register_loader("uuid", TextLoader)
+            raw.adapters.register_loader("uuid", ByteaBinaryLoader)
         self._readable = _watch(raw.pgconn.socket)
         self._shortcuts = Shortcuts()
         self._is_first = False
@@ -139,6 +147,9 @@ class _Common:
         if isinstance(request, Script):
             return [(request.text.encode(), None)]
         raise TypeError(f"PostgreSQL runs statements, not a {type(request).__name__}")
+
+    def _is_binary(self, request: Request) -> bool:
+        return self._is_utf8 and isinstance(request, Statement) and request.block in BINARY
 
     def _said(self, error: psycopg.Error, *, at_commit: bool = False) -> Exception:
         is_gone = self._pgconn.status != ConnStatus.OK
@@ -196,7 +207,7 @@ class PostgresConnection(_Common):
         found: list[tuple[Any, ...]] = []
         for text, values in self._spelled(self._dialect, request):
             sent = fresh(text) if way is Way.FRESH else text
-            cursor = self._raw.execute(sent, values)
+            cursor = self._raw.execute(sent, values, binary=self._is_binary(request))
             if (answer := cursor.pgresult) is not None and answer.nfields:
                 found += cursor.fetchall()
         return answer_to_fresh(request) if way is Way.FRESH else found
@@ -293,7 +304,7 @@ class AsyncPostgresConnection(_Common):
         found: list[tuple[Any, ...]] = []
         for text, values in self._spelled(self._dialect, request):
             sent = fresh(text) if way is Way.FRESH else text
-            cursor = await self._raw.execute(sent, values)
+            cursor = await self._raw.execute(sent, values, binary=self._is_binary(request))
             if (answer := cursor.pgresult) is not None and answer.nfields:
                 found += await cursor.fetchall()
         return answer_to_fresh(request) if way is Way.FRESH else found

@@ -49,7 +49,9 @@ _PLAIN_OPTIONS: Options = (DEFAULT_POLICY, ())
 
 
 def uuid(value: Any) -> UUID:
-    """An id as any driver gives it: text is what a store wrote itself, and is not checked again."""
+    """An id as any driver gives it: text or bytes are what a store wrote itself, and are not checked again."""
+    if type(value) is bytes:
+        return uuid_of(int.from_bytes(value))
     return uuid_of(int(value.replace("-", ""), 16)) if type(value) is str else value
 
 

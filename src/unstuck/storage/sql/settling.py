@@ -13,6 +13,7 @@ what was to follow it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from unstuck.model.job import NewJob
 from unstuck.model.states import Event, Reason, State, target_of
@@ -97,30 +98,42 @@ def _judge(rest: Numbered, answers: Answers) -> Requests[None]:
             yield from _refuse(late, answers)
 
 
-def _move(verdicts: Sequence[Verdict]) -> Requests[set[object]]:
-    ordered = sorted(verdicts, key=lambda verdict: verdict.job_id.int)
-    keep_us = ordered[0].keep_us
-    if all(verdict.keep_us == keep_us and _is_mere_success(verdict) for verdict in ordered):
+def _move(verdicts: Sequence[Verdict]) -> Requests[set[UUID]]:
+    """Send them, of one job one; answers the ids of those that moved their row."""
+    ordered = sorted(verdicts, key=_number_of_job)
+    if _are_mere_successes(ordered):
+        keep_us = ordered[0].keep_us
         shared = {
             "source": State.RUNNING.value,
             "target": target_of(State.RUNNING, Event.SUCCEED).value,
             "keep_us": keep_us,
         }
         succeeded: Rows = yield Statement(SETTLE_SUCCESSES, shared, [rows.success(each) for each in ordered])
+        if len(succeeded) == len(ordered):
+            return {verdict.id for verdict in ordered}  # each moves one row at most: nobody is missing
         return {rows.uuid(row[0]) for row in succeeded}
     moved: Rows = yield Statement(SETTLE, rows=[rows.verdict(verdict) for verdict in ordered])
     return {rows.uuid(row[1]) for row in moved}
 
 
-def _is_mere_success(verdict: Verdict) -> bool:
-    """Whether it is told by the result alone, as nearly every ending is."""
-    return (
-        verdict.event is Event.SUCCEED
-        and verdict.source is State.RUNNING
-        and verdict.counts is NOTHING_COUNTED
-        and verdict.error is None
-        and verdict.reason is None
-    )
+def _number_of_job(verdict: Verdict) -> int:
+    return verdict.job_id.int
+
+
+def _are_mere_successes(verdicts: Sequence[Verdict]) -> bool:
+    """Whether each is told by its result alone, as nearly every ending is, and all are kept for the same time."""
+    keep_us = verdicts[0].keep_us
+    for each in verdicts:
+        if (
+            each.event is not Event.SUCCEED
+            or each.source is not State.RUNNING
+            or each.counts is not NOTHING_COUNTED
+            or each.error is not None
+            or each.reason is not None
+            or each.keep_us != keep_us
+        ):
+            return False
+    return True
 
 
 def _follow(verdicts: Sequence[Verdict]) -> Requests[None]:
@@ -175,7 +188,7 @@ def _as_cancelled(verdict: Verdict, options: str) -> Verdict:
 
 
 def _one_per_job(numbered: Numbered) -> tuple[Numbered, Numbered]:
-    if len({verdict.job_id for _, verdict in numbered}) == len(numbered):
+    if len({verdict.job_id.int for _, verdict in numbered}) == len(numbered):
         return numbered, []
     seen: set[object] = set()
     first: Numbered = []
