@@ -253,7 +253,8 @@ class Auditor:
 
     def is_all_done(self) -> bool:
         """Whether every wanted job is there and has ended."""
-        return len(self.seen.acknowledged) == self._world.workload.size and not self.seen.unfinished
+        seen = self.seen
+        return not seen.unfinished and len(seen.acknowledged) == self._world.workload.size
 
     def close(self) -> None:
         """The world is over."""

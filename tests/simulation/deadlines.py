@@ -39,14 +39,15 @@ class Deadlines:
 
     def begin(self, seconds: float) -> Deadline:
         """The running task has so long."""
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         until = self._loop.time() + seconds
         deadline = Deadline(task, until)
         self._open.append(deadline)
-        if self._alarm is not None and until < self._alarm_at:
-            self.close()
         if self._alarm is None:
+            self._set(until)
+        elif until < self._alarm_at:
+            self.close()
             self._set(until)
         return deadline
 

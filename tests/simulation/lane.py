@@ -17,6 +17,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from zlib import crc32
 
@@ -51,6 +52,9 @@ class Fate(Enum):
     CONFLICT = "refused with a conflict"
     VANISHED = "vanished without a word"
     SILENT = "applied without a word"
+
+
+FINE, CONFLICT = Fate.FINE, Fate.CONFLICT
 
 
 class Message:
@@ -117,7 +121,7 @@ class Server:
         fate, there, back = self.weather.fate(wire.process, is_write)
         if wire.is_inside:
             self.weather.inside(wire.process)
-        if fate is not Fate.FINE:
+        if fate is not FINE:
             self._tell(wire.process.name, f"{words}: {fate.value}")
         message = Message(wire, words, act, is_write, fate, back, future, self.loop.now)
         self.loop.after(there, self._arrive, message)
@@ -125,7 +129,7 @@ class Server:
     def _arrive(self, message: Message) -> None:
         now, wire, fate, future = self.loop.now, message.wire, message.fate, message.future
         self.messages += 1
-        how = "fine" if fate is Fate.FINE else fate.value
+        how = "fine" if fate is FINE else fate.value
         self.digest = crc32(f"{now!r} {wire.process.name} {message.words} {how}".encode(), self.digest)
         if self.is_over:
             return self._answer(future, StoreUnavailable("the world is over"))
@@ -138,11 +142,11 @@ class Server:
         if now < self.locked_until and message.is_write and not self.is_sql:
             self.loop.after(self.locked_until - now + message.back, self._arrive, message)
             return None
-        if fate is not Fate.FINE and (is_settled := self._befell(message)):
+        if fate is not FINE and (is_settled := self._befell(message)):
             return None if is_settled is True else self._answer(future, is_settled)
         if self.is_deaf_to(wire):
             return None
-        if fate is Fate.CONFLICT:
+        if fate is CONFLICT:
             wire.undo()
             return self._answer(future, StoreConflict("deadlock detected"))
         return self._apply(message)
@@ -181,10 +185,10 @@ class Server:
             self._saw(wire.process, message.words)
         if wire.is_broken:
             wire.undo()
-        if fate is Fate.SILENT:
-            return
-        if fate is Fate.UNANSWERED:
-            wire.sever()
+        if fate is not FINE:
+            if fate is Fate.SILENT:
+                return
+            wire.sever()  # the answer was lost
             value = (OutcomeUnknown if message.is_write else StoreUnavailable)("the answer was lost")
         self.loop.after(message.back, self._answer, message.future, value)
 
@@ -246,7 +250,11 @@ class Wire:
     async def execute(self, request: Request) -> Any:
         writes = self._mode is Mode.WRITE and not self._server.is_sql
         words = getattr(request, "block", self.name)
-        return await self._ask(words, lambda: self._connection.execute(request), is_write=writes)
+        value = await self._asked(words, partial(self._connection.execute, request), writes)
+        self.in_doubt, self.waits = False, None
+        if isinstance(value, Exception):
+            raise value
+        return value
 
     async def commit(self, mode: Mode) -> None:
         if self._server.is_sql:
@@ -264,15 +272,21 @@ class Wire:
         self._connection.commit(self._mode)
         self.is_inside = False
 
-    async def _ask(self, words: str, act: Callable[[], Any], is_write: bool) -> Any:
+    def _asked(self, words: str, act: Callable[[], Any], is_write: bool) -> asyncio.Future[Any]:
+        """Send it; what arrives in the future may be an error."""
+        server = self._server
         if self.is_broken:
             raise StoreUnavailable("the connection is closed")
-        if self._server.is_over:
+        if server.is_over:
             raise StoreUnavailable("the world is over")
-        future = self.waits = self._server.loop.create_future()
+        future: asyncio.Future[Any] = asyncio.Future(loop=server.loop)
+        self.waits = future
         self.in_doubt = is_write
-        self._server.send(self, words, act, is_write, future)
-        value = await future
+        server.send(self, words, act, is_write, future)
+        return future
+
+    async def _ask(self, words: str, act: Callable[[], Any], is_write: bool) -> Any:
+        value = await self._asked(words, act, is_write)
         self.in_doubt, self.waits = False, None
         if isinstance(value, Exception):
             raise value
@@ -290,6 +304,27 @@ class Wire:
             self.is_broken = True
             self.undo()
             self._connection.close()
+
+
+class Turn(asyncio.Lock):
+    """A lock whose commonest case, that nobody has it, is one call."""
+
+    def take(self) -> bool:
+        """Have it, if nobody else has it or waits for it."""
+        if self._locked or self._waiters:
+            return False
+        self._locked = True
+        return True
+
+    async def wait(self) -> None:
+        """Have it when all others had it."""
+        await self.acquire()
+
+    def leave(self) -> None:
+        """Give it on."""
+        self._locked = False
+        if self._waiters:
+            self._wake_up_first()
 
 
 class SimulatedLane:
@@ -310,7 +345,7 @@ class SimulatedLane:
         self._dice: random.Random | None = None
         self._heard = heard
         self._wire: Wire | None = None
-        self._turn = asyncio.Lock()
+        self._turn = Turn()
         self._was_in_doubt = False
         self._deadlines = Deadlines(server.loop)
 
@@ -318,8 +353,12 @@ class SimulatedLane:
         self._was_in_doubt = False
         until = None if deadline is None else self._deadlines.begin(deadline)
         try:
-            async with self._turn:
+            if not self._turn.take():
+                await self._turn.wait()
+            try:
                 answer = await self._run(plan)
+            finally:
+                self._turn.leave()
         except asyncio.CancelledError:
             if until is None or not self._deadlines.has_passed(until):
                 raise

@@ -30,12 +30,19 @@ class Call:
 
     __slots__ = ("args", "callback", "context", "due", "process")
 
-    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None):
+    def __init__(
+        self,
+        callback: Callable[..., Any],
+        args: tuple[Any, ...],
+        context: Context | None,
+        process: Process,
+        due: float = 0.0,
+    ):
         self.callback: Callable[..., Any] | None = callback
         self.args = args
         self.context = context
-        self.due = 0.0
-        self.process: Process
+        self.process = process
+        self.due = due
 
     def cancel(self) -> None:
         self.callback = None
@@ -130,8 +137,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             process, context = PROCESS.get(self._outside), copy_context()
         else:
             process = context.get(PROCESS, self._outside)
-        call = Call(callback, args, context)
-        call.process = process
+        call = Call(callback, args, context, process)
         process.ready.append(call)
         if not process.is_queued and not process.is_held:
             process.is_queued = True
@@ -145,9 +151,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             process, context = PROCESS.get(self._outside), copy_context()
         else:
             process = context.get(PROCESS, self._outside)
-        call = Call(callback, args, context)
-        call.process = process
-        call.due = due = self.now + delay if delay > 0.0 else self.now
+        due = self.now + delay if delay > 0.0 else self.now
+        call = Call(callback, args, context, process, due)
         self._made += 1
         heappush(self._timers, (due, self._made, call))
         return call
@@ -173,9 +178,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def after(self, delay: float, callback: Callable[..., Any], *args: Any) -> Call:
         """Call outside all processes: wires, servers and the weather go on whoever dies."""
-        call = Call(callback, args, None)
-        call.process = self._outside
-        call.due = due = self.now + delay
+        due = self.now + delay
+        call = Call(callback, args, None, self._outside, due)
         self._made += 1
         heappush(self._timers, (due, self._made, call))
         return call
@@ -285,19 +289,17 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             heappop(timers)
             if due > self.now:
                 self.now = due
-            process = call.process
-            if process.is_held:
-                process.ready.append(call)
+            # Nobody else can run at this moment, so there is nothing to draw: what it wakes waits its turn.
+            context = call.context
+            if context is None:
+                callback(*call.args)
+            elif call.process.is_held:
+                call.process.ready.append(call)
             else:
-                # Nobody else can run at this moment, so there is nothing to draw: what it wakes waits its turn.
-                context = call.context
-                if context is None:
-                    callback(*call.args)
-                else:
-                    try:
-                        context.run(callback, *call.args)
-                    except BaseException as error:
-                        self._failed(callback, error)
+                try:
+                    context.run(callback, *call.args)
+                except BaseException as error:
+                    self._failed(callback, error)
             if queue:
                 return True
         return False

@@ -53,6 +53,18 @@ PRESENT = 0.35
 """How likely each kind is to exist in a world."""
 
 
+class Dice(dict[str, random.Random]):
+    """Dice of each kind of its own, made when they are first thrown: most kinds do not exist in most worlds."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self._seed = seed
+
+    def __missing__(self, kind: str) -> random.Random:
+        dice = self[kind] = random.Random(f"{kind} of {self._seed}")
+        return dice
+
+
 class Weather:
     """Draws fates for messages and moments for everything else, until the storm is over."""
 
@@ -63,7 +75,7 @@ class Weather:
         self.over_at = chance.uniform(15.0, 75.0)
         drawn = [(kind, chance.random() < PRESENT, chance.random()) for kind in KINDS]
         self.strength = {kind: place for kind, is_there, place in drawn if is_there and kind not in without}
-        self._dice = {kind: random.Random(f"{kind} of {seed}") for kind in (*KINDS, "wire", "strike")}
+        self._dice = Dice(seed)
         self._cuts: dict[str, tuple[float, Fate]] = {}
         self._is_over = False
         low = chance.choice([0.0001, 0.0005, 0.002])
@@ -167,8 +179,10 @@ class Weather:
 
     def wall_offset_ms(self, name: str) -> int:
         """By how much a process's wall clock is wrong."""
+        if "years" not in self.strength:
+            return 0
         years = random.Random(f"years of {name} in {self._seed}").uniform(-10.0, 10.0)
-        return int(years * 365.25 * 86_400_000) if "years" in self.strength else 0
+        return int(years * 365.25 * 86_400_000)
 
     def _schedule(self, kind: str, rate: float) -> None:
         delay = self._dice[kind].expovariate(rate)

@@ -17,6 +17,7 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -110,7 +111,7 @@ class Workload:
                 jobs.append(new)
             self.errands.append(Errand(numbers[start], at, jobs[0], also=tuple(jobs[1:])))
 
-    @property
+    @cached_property
     def size(self) -> int:
         """How many jobs clients enqueue."""
         return sum(1 + len(errand.also) for errand in self.errands)

@@ -11,7 +11,6 @@ byte for byte, each time the scenario is run.
 
 from __future__ import annotations
 
-import gc
 import logging
 import random
 from collections.abc import Callable
@@ -108,7 +107,7 @@ class World:
         for job_id, number in self.workload.numbers.items():
             self.names[job_id] = f"job {number}"
         self.auditor = Auditor(self)
-        self._findings = self.auditor.findings
+        self._findings, self._errors = self.auditor.findings, self.loop.errors
         self.ground = self.make_ground()
         self.is_logged = seed % LOGGED == 0 and self.ground.keep_events()
         self.server_store: Store = self.ground.store
@@ -174,7 +173,6 @@ class World:
         log.setLevel(logging.ERROR)
         log.addHandler(listener)
         log.propagate = False
-        collects, _ = gc.isenabled(), gc.disable()  # what the dead have left must lie until the end
         try:
             self.weather.begin(self)
             self.crew.watch()
@@ -196,16 +194,13 @@ class World:
             self.server.close()
             loop.wind_down()
             self.ground.close()
-            if collects:
-                gc.enable()
             log.removeHandler(listener)
             log.setLevel(level)
             log.propagate = propagate
 
     def _is_done(self) -> bool:
-        if self._findings or self.loop.errors:
-            return True
-        if self.is_healed and self.auditor.is_all_done():
+        # Asked at every moment of a world, so nothing is asked twice.
+        if self._findings or self._errors or (self.is_healed and self.auditor.is_all_done()):
             return True
         # Where the store's clock was turned back, what was due by the old one is due that much later.
         return self.loop.now > self._last + (self._latest_us - self._step_us) / 1_000_000

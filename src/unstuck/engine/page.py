@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import compress
 from threading import Lock
 from uuid import UUID
 
@@ -270,7 +271,7 @@ class Page:
     def started(self) -> Iterator[Started]:
         """Every attempt that has started and whose ending is not confirmed."""
         phases = self._ints[_WORDS + 4 : _WORDS + self._slots * _SLOT_WORDS : _SLOT_WORDS].tolist()
-        for number in [number for number, phase in enumerate(phases) if phase]:
+        for number in compress(range(self._slots), phases):
             at = _WORDS + number * _SLOT_WORDS
             phase = self._ints[at + 4]
             if phase:
