@@ -7,8 +7,8 @@
 
 `loop` is the event loop (virtual time, processes that can be killed, paused and suspended), `lane` the way
 to the store with every message a point to go wrong (its `deadlines` with one timer), `weather` draws what goes wrong, `workload` the jobs
-and what their handlers do, `crew` the supervisors, children and solo workers, `ear` their hints, `operating`
-an operator who meddles, `ground` and `sqlite_ground` the stores, `world` puts them together. The `auditor` judges with
+and what their handlers do, in coroutines, in `threads`, or ending inside a transaction of their own (`insiders`), `clients` who enqueues
+them, `crew` the supervisors, children and solo workers, `ear` their hints, `operating` an operator who meddles, `ground` and `sqlite_ground` the stores, `world` puts them together. The `auditor` judges with
 a mind of its own: what it has `seen`, the `troubles` that excuse, the `job_moves` and `worker_moves` that are legal, the
 `endings` that were witnessed. `story` makes a failing seed small and tells it. A seed that found a bug stands in
 `regressions.txt` for ever.

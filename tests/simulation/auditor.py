@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from tests.simulation.endings import Endings
+from tests.simulation.insiders import effects
 from tests.simulation.job_moves import JobMoves
 from tests.simulation.loop import Process
 from tests.simulation.seen import COUNTS, FINAL, SLACK, Attempt, Finding, Seen
@@ -24,6 +25,9 @@ from tests.simulation.worker_moves import WorkerMoves
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+
+THREAD_SLACK = 0.01
 
 
 class Auditor:
@@ -58,11 +62,20 @@ class Auditor:
             self.seen.wanted[follow.id] = follow
             self.seen.parents[follow.id] = new.id
 
-    def acknowledged(self, new: Any) -> None:
-        """The store has said that the job is there."""
+    def acknowledged(self, new: Any, *, is_new: bool) -> None:
+        """The store has said that the job is there, and whether it came with this very answer."""
+        if is_new and new.id in self.seen.created and new.id not in self.seen.pruned:
+            self.seen.find("created once", "is said to be new for the second time", new.id)
+        if is_new:
+            self.seen.created.add(new.id)
         self.seen.acknowledged[new.id] = None
         if new.id not in self.seen.rows and new.id not in self.seen.pruned:
             self.seen.find("nothing lost", "was acknowledged but is not there", new.id)
+
+    def mistaken(self, new: Any, sentence: str) -> None:
+        """The store has taken this job for another one, or another one for this."""
+        if new.id not in self.seen.pruned:
+            self.seen.find("an id means one job", sentence, new.id)
 
     def cancel_wanted(self, job_id: UUID) -> None:
         """A client is about to cancel this job."""
@@ -114,7 +127,9 @@ class Auditor:
             seen.find("claimed before started", f"started under fence {fence}, never claimed so", job_id)
             claimed_at = now
         was_calm = self.troubles.calm_since(process, claimed_at)
-        if was_calm and self.troubles.is_leaving(process):
+        # A thread begins a little after it was sent on its way.
+        slack = 0.0 if row is None or row.task != "plain" else THREAD_SLACK
+        if was_calm and self.troubles.is_leaving(process, slack):
             seen.find("who leaves starts nothing", f"starts at {process}, which was asked to leave", job_id)
         if fence in earlier:
             seen.find("one start per claim", f"started twice under fence {fence}", job_id)
@@ -142,6 +157,13 @@ class Auditor:
         attempt = self.seen.starts[job_id][fence]
         attempt.stopped_at = self.seen.now
         self.seen.tell(attempt.process, job_id, f"is told to stop under fence {fence}")
+
+    def settling(self, job_id: UUID, fence: int) -> None:
+        """The handler is about to end itself, inside a transaction of its own."""
+        attempt = self.seen.starts[job_id][fence]
+        attempt.settling_at = self.seen.now
+        self.seen.counts["settled inside"] += 1
+        self.seen.tell(attempt.process, job_id, f"settles itself under fence {fence}")
 
     def ended(self, job_id: UUID, fence: int, ending: str) -> None:
         """The handler has ended."""
@@ -260,11 +282,26 @@ class Auditor:
         """The world is over."""
         for row in self.unfinished():
             self.seen.find("everything ends", f"has not ended: {self.explain(row)}", row.id)
+        for new, is_acknowledged in self.requests():
+            if not is_acknowledged:
+                self.seen.find("everything ends", "was asked for, and its client was never answered", new.id)
         for job_id in self.seen.acknowledged:
             if job_id not in self.seen.rows and job_id not in self.seen.pruned:
                 self.seen.find("nothing lost", "was acknowledged and is gone", job_id)
+        self._close_effects()
         for error in self._world.loop.errors:
             self.seen.find("no callback fails", error, None)
+
+    def _close_effects(self) -> None:
+        """Who ended inside a transaction of its own has had its effect, and nobody else has."""
+        for job_id, starts in self.seen.starts.items():
+            tried = [fence for fence, each in starts.items() if each.settling_at is not None]
+            if tried and job_id not in self.seen.pruned:
+                due = [fence for fence in tried if (job_id, fence) in self.seen.succeeded]
+                there = sorted(effects(self._world, job_id))
+                if there != sorted(due):
+                    sentence = f"has had its effect under {there}, has succeeded under {due}"
+                    self.seen.find("effects and ending together", sentence, job_id)
 
     def explain(self, row: Any) -> str:
         """Where an unfinished row stands, in plain words."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from tests.simulation.ear import SimulatedEar
+from tests.simulation.insiders import Application
 from tests.simulation.loop import PROCESS, Process
 from tests.simulation.workload import TASKS, Script
 from unstuck.engine import concluding
@@ -27,6 +28,7 @@ from unstuck.engine.child import ChildOrder, work
 from unstuck.engine.children import Child
 from unstuck.engine.context import Context, current_context
 from unstuck.engine.env import Env
+from unstuck.engine.handler import Kind
 from unstuck.engine.page import Page
 from unstuck.engine.run import Run, died
 from unstuck.engine.solo import Solo
@@ -65,6 +67,7 @@ class Place:
         world = crew.world
         self.store, self.engine = world.ground.store, world.ground.engine
         self.handlers = {task: Script(task, world) for task in tasks}
+        self.settle_inside = Application(world, process, self.handlers).settle_inside
         self._crew, self._process = crew, process
         self.keeper = self
 
@@ -167,7 +170,8 @@ class Crew:
 
         dice = random.Random(f"dice of {process} in {self.world.scenario.seed}")
         calendar = lambda: self.world.now_us() / 1_000_000  # noqa: E731
-        return Env(now=process.root().clock, wall=calendar, new_id=named, dice=dice)
+        threads = self.world.threads
+        return Env(process.root().clock, calendar, named, dice, threads.start, threads.rest)
 
     async def _work_alone(self, process: Process, name: str) -> None:
         place = Place(self, process, self.tasks_of(name))
@@ -177,6 +181,7 @@ class Crew:
             place.handlers,
             self.world.settings,
             self._env(process),
+            settle_inside=place.settle_inside,
             open_ear=place.ear,
             is_one_file=place.engine == "sqlite",
             isolate=lambda run: self._isolate(process, run),
@@ -281,7 +286,11 @@ class Crew:
         current_context.set(context)
         ids = (run.verdict_id, run.context.worker_id)
         try:
-            result = await run.handler.function(**run.handler.decode(run.job.args))
+            handler, arguments = run.handler, run.handler.decode(run.job.args)
+            if handler.kind is Kind.PLAIN:
+                result = await self.world.threads.call(lambda: handler.function(**arguments))
+            else:
+                result = await handler.function(**arguments)
         except Exception as error:
             return concluding.of_error(run.job, run.handler, *ids, error, 0.5)
         except SystemExit as error:

@@ -47,7 +47,9 @@ class Endings:
         worker = self._seen.workers.get(before.worker_id)
         if target == "succeeded":
             said = json.dumps(words(self._world.workload.numbers[job.id], fence))
-            if ending != "return" or job.result != said:
+            is_own = ending == "return" or (attempt is not None and attempt.settling_at is not None)
+            self._seen.succeeded[job.id, fence] = None
+            if not is_own or job.result != said:
                 self._seen.find(
                     "an ending is its own attempt's",
                     f"succeeded under {fence} with {job.result}, witnessed: {ending or 'nothing'}",
@@ -150,20 +152,26 @@ class Endings:
             return
         is_apart = attempt is not None and attempt.process.worker is not attempt.process
         is_timeout = getattr(job.error, "type", "") == "Timeout"
-        if attempt is not None and is_apart and is_timeout:
-            attempt.stopped_at = now  # its worker may have slept while it spoke in its own process
+        if attempt is not None and (is_apart or job.task == "plain") and is_timeout:
+            # Its worker may have slept while it spoke in its own process; and a thread is not told, it asks.
+            attempt.stopped_at = now
         if attempt is None:
             self._seen.find("counts have a reason", "failed without a start", job.id)
         elif attempt.was_stopped and (attempt.ending != "retry" or is_apart or is_timeout):
             timeout = (job.timeout_us or 0) / 1_000_000
             if not timeout or now - attempt.started_at < timeout * 0.99:
                 self._seen.find("counts have a reason", f"timed out, timeout {timeout} s", job.id)
+        elif attempt.ending == "unsettled" or attempt.settling_at is not None:
+            pass  # its transaction failed, or nobody knows; what it has left behind is looked at in the end
         elif attempt.ending not in RAISES:
             self._seen.find(
                 "counts have a reason", f"failed, witnessed: {attempt.ending or 'nothing'}", job.id
             )
         elif getattr(job.error, "message", "") != words(self._world.workload.numbers[job.id], job.fence):
             self._seen.find("an ending is its own attempt's", f"complains of {job.error.message!r}", job.id)
-        raised = sum(each.ending in RAISES or each.was_stopped for each in self._seen.starts[job.id].values())
+        raised = sum(
+            each.ending in (*RAISES, "unsettled") or each.was_stopped
+            for each in self._seen.starts[job.id].values()
+        )
         if job.failures > raised:
             self._seen.find("counts are bounded", f"{job.failures} failures, {raised} witnessed", job.id)

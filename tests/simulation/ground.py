@@ -31,6 +31,8 @@ class Ground(ABC):
     is_sql = True
     is_serial = True
     """Whether writes follow each other, so that none can commit after one that forbids it."""
+    tells_time = True
+    """Whether the moments of its event log are the world's."""
 
     @abstractmethod
     def connect(self) -> Connection:

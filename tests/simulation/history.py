@@ -34,7 +34,7 @@ def judged(world: World) -> Book:
         "now_us": now_us,
         "bound_us": int((bound + unhealthy) * 1_000_000),
         "slack_us": int(world.settings.lease * 1_000_000),
-        "has_steady_clock": not auditor.troubles.steps,
+        "has_steady_clock": world.ground.tells_time and not auditor.troubles.steps,
         "is_over": not auditor.unfinished(),
         "is_witnessed": True,
     }
@@ -68,6 +68,9 @@ def witness(world: World) -> Iterator[Line]:
     for job_id, attempt in world.auditor.attempts():
         word = {"job": str(job_id), "fence": attempt.fence}
         yield {**word, "what": "start", "at": attempt.started_at}
-        if attempt.ended_at is not None:
-            how = "returned" if attempt.ending in RETURNS else attempt.ending
-            yield {**word, "what": "end", "at": attempt.ended_at, "how": how}
+        # Who has settled itself is through with its work, whatever it heard of that.
+        is_done = attempt.settling_at is not None and (job_id, attempt.fence) in world.auditor.seen.succeeded
+        ended_at = attempt.settling_at if is_done else attempt.ended_at
+        if ended_at is not None:
+            how = "returned" if is_done or attempt.ending in RETURNS else attempt.ending
+            yield {**word, "what": "end", "at": ended_at, "how": how}

@@ -87,8 +87,11 @@ class JobMoves:
 
     def _appeared(self, process: Process, job: Any) -> None:
         self._seen.tell(process, job.id, f"appears {job.state}")
-        if job.id not in self._seen.wanted:
+        new = self._seen.wanted.get(job.id)
+        if new is None:
             self._seen.find("nothing from nowhere", "was never asked for", job.id)
+        elif (job.task, job.args) != (new.task, new.args) and job.id not in self._seen.pruned:
+            self._seen.find("born as asked", f"appears as {job.task} with {job.args}", job.id)
         if job.id in self._seen.parents:
             parent = self._seen.rows.get(self._seen.parents[job.id])
             if parent is None or str(parent.state) != "succeeded":

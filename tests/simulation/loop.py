@@ -9,7 +9,8 @@ count down.
 
 Within a process callbacks run first in, first out, as asyncio promises; between processes the dice
 decide before each single callback. Time moves only when nobody can run, and then to the next timer.
-What cannot be repeated from a seed is refused: threads, executors, sockets, subprocesses.
+What cannot be repeated from a seed is refused: executors, sockets, subprocesses, and threads but for those of
+the world itself (`threads`).
 """
 
 from __future__ import annotations
@@ -107,6 +108,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._queue: list[Process] = []
         self._outside = Process("outside")
         self._processes: list[Process] = []
+        self.is_thread: Callable[[], bool] = bool
+        """Whether what runs now is one of the world's threads."""
 
     # What asyncio asks of a loop
 
@@ -169,10 +172,12 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         PROCESS.get().signals[sig] = lambda: callback(*args)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
-        raise NotImplementedError("a simulated process has no threads: their order cannot be repeated")
+        raise NotImplementedError("a simulated process has no threads of its own: see `threads`")
 
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
-        raise NotImplementedError("a simulated process has no threads: their order cannot be repeated")
+        if not self.is_thread():
+            raise NotImplementedError("a simulated process has no threads of its own: see `threads`")
+        return self.call_soon(callback, *args, context=context)
 
     # What the world asks of it
 

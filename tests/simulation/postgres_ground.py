@@ -1,9 +1,9 @@
 """A real PostgreSQL for many worlds, one after the other, and its clock in virtual time.
 
 A `Stand` is one private server with one migrated database. It is started when the first world needs it and
-used until the process is over: a world begins by emptying the tables. There are two sets of them, one
-with gates on its tables (`controller.GATES`) and one as it is in production; the seed picks. The server
-never syncs, because here processes die and machines do not, and never vacuums or plans in parallel, because
+used until the process is over: a world begins by emptying the tables. There are three sets of them, one as it
+is in production, one with gates on its tables (`controller.GATES`) and one that keeps the event log behind such
+gates; the seed picks. The server never syncs, because here processes die and machines do not, and never vacuums or plans in parallel, because
 that would come from the air. What stands in the rows is read by one more connection that only looks.
 
 The clock is the world's. `statement_timestamp()` in the statements of the product is replaced by the moment at
@@ -25,7 +25,8 @@ from uuid import UUID
 from tests.servers.postgres import USER, PostgresServer
 from tests.simulation.controller import GATE, GATES, Controller, Session
 from tests.simulation.ground import Ground, Rows, SeenWorker
-from unstuck.storage.plan import Statement
+from unstuck.storage.event_log import turn_on
+from unstuck.storage.plan import Plan, Statement, run
 from unstuck.storage.postgres.connection import Address, AsyncPostgresConnection, PostgresConnection
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.keeper import PostgresKeeper
@@ -48,7 +49,7 @@ SERVER = {
     # Its time passes virtually, in the schedule.
     "deadlock_timeout": "1h",
 }
-PLAIN, GATED = "plain_", "gated_"
+PLAIN, GATED, LOGGED = "plain_", "gated_", "logged_"
 EMPTIED = ("jobs", "attempts", "job_logs", "workers", "worker_tasks", "queues", "notices")
 SOCKET_PATH_MAX = 90
 LOOK = (
@@ -60,8 +61,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INNERMOST = re.compile(r"\([^()]*\)")
 _CHANGE = r"(UPDATE|INSERT INTO|DELETE FROM) {}(jobs|workers)\b"
 _CLOCKS = {
-    r"\b(statement_timestamp|clock_timestamp)\(\)": ":world_statement_at",
-    r"\b(now|transaction_timestamp)\(\)|\bCURRENT_TIMESTAMP\b": ":world_transaction_at",
+    r"\b(statement_timestamp|clock_timestamp)\(\)": ":world_statement_at::timestamptz",
+    r"\b(now|transaction_timestamp)\(\)|\bCURRENT_TIMESTAMP\b": ":world_transaction_at::timestamptz",
 }
 
 
@@ -73,7 +74,7 @@ class WatchedDialect(PostgresDialect):
         self.clock = clock
         self.begun_us: int | None = None
         """When the open transaction began, by that clock; None where none is open."""
-        self.is_gated = prefix == GATED
+        self.is_gated = prefix != PLAIN
         self._ordered: dict[str, bool] = {}
         self._changes: dict[str, bool] = {}
 
@@ -121,12 +122,14 @@ class Stand:
                 secret, port = self.server.password, self.server.port
                 url = f"postgresql://{USER}:{secret}@/worlds?host={place}&port={port}"
             self.address = Address.of(url, "a world")
-            self.stores = {prefix: self._prepare(url, prefix) for prefix in (PLAIN, GATED)}
+            self.stores = {prefix: self._prepare(url, prefix) for prefix in (PLAIN, GATED, LOGGED)}
             self.eyes = {
                 prefix: PostgresConnection(self.address, PostgresDialect(prefix)) for prefix in self.stores
             }
             self.eye = self.eyes[PLAIN]._raw
-            self._execute(GATES + "".join(GATE.format(table=GATED + table) for table in ("jobs", "workers")))
+            gated = [prefix + table for prefix in (GATED, LOGGED) for table in ("jobs", "workers")]
+            self._execute(GATES + "".join(GATE.format(table=table) for table in gated))
+            run(self.eyes[LOGGED], turn_on(PostgresDialect(LOGGED)))
             self.controller = Controller(self.address.conninfo, self.eye)
         except BaseException:
             self.server.close()
@@ -134,7 +137,8 @@ class Stand:
 
     def empty(self, prefix: str) -> None:
         """Nothing is left of the world before."""
-        self._execute("TRUNCATE " + ", ".join(prefix + table for table in EMPTIED))
+        emptied = (*EMPTIED, "events") if prefix == LOGGED else EMPTIED
+        self._execute("TRUNCATE " + ", ".join(prefix + table for table in emptied))
 
     def close(self) -> None:
         """The server goes, and all that is connected with it."""
@@ -177,10 +181,11 @@ class PostgresGround(Ground):
 
     engine = "postgres"
     is_serial = False
+    tells_time = False
 
-    def __init__(self, clock: Callable[[], int], dice: random.Random):
+    def __init__(self, clock: Callable[[], int], dice: random.Random, *, is_logged: bool):
         self.stand = stand()
-        self.prefix = dice.choice([PLAIN, GATED])
+        self.prefix = LOGGED if is_logged else dice.choice([PLAIN, GATED])
         self.character: Sequence[str] = ("enable_seqscan", dice.choice(["on", "off"]))
         self.store = self.stand.stores[self.prefix]
         self._dialect = WatchedDialect(self.prefix, clock)
@@ -195,6 +200,12 @@ class PostgresGround(Ground):
         """A session at rest, and the connection of the engine over it."""
         session: Session = self.stand.controller.open(self.character)
         return session, AsyncPostgresConnection(session.raw, self.stand.address, copy.copy(self._dialect))
+
+    def keep_events(self) -> bool:
+        return self.prefix == LOGGED
+
+    def read(self, plan: Plan[Any]) -> Any:
+        return run(self._eye, plan)
 
     def rows(self) -> Rows:
         cursor = self._eye._raw.execute(self._look)

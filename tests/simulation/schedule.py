@@ -105,7 +105,7 @@ class ScheduledServer(Server):
         )
         if not session.is_inside:
             wire.began, wire.settled_us = self.loop.now, None
-        if words == "settle":
+        if words.startswith("settle"):
             wire.settled_us = min(wire.settled_us or self.clock(), self.clock())
         self.errands.append(errand)
         self.controller.disarm(session)

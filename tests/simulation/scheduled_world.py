@@ -24,13 +24,13 @@ from tests.simulation.schedule import ScheduledServer
 from tests.simulation.seen import Finding
 from tests.simulation.weather import Weather
 from tests.simulation.workload import Errand, Workload
-from tests.simulation.world import LEASE, Outcome, Scenario, World
+from tests.simulation.world import EPOCH_US, LEASE, LOGGED, Outcome, Scenario, World
 from unstuck.model.errors import StoreError
 from unstuck.storage.plan import Plan
 
 CURRENTS = {"commits": 0.8, "inside": 0.7, "cancel": 0.3, "between": 0.4}
 """Kinds, and how likely each is to exist in a world."""
-WISHES = ("enqueue", "prioritise", "prioritise", "prioritise", "cancel", "promote")
+WISHES = ("enqueue", "enqueue each", "prioritise", "prioritise", "prioritise", "cancel", "promote")
 
 
 class Currents(Weather):
@@ -125,10 +125,11 @@ class Crowd:
     def _wish(self, kind: str, some: list[Errand]) -> Plan[object]:
         auditor, store = self._world.auditor, self._world.server_store
         match kind:
-            case "enqueue":
+            case "enqueue" | "enqueue each":
                 for errand in some:
                     auditor.wanted(errand.new)
-                return store.insert([errand.new for errand in some])
+                insert = store.insert if kind == "enqueue" else store.insert_each
+                return insert([errand.new for errand in some])
             case "prioritise":
                 return store.set_priority([(errand.new.id, self._dice.randint(-9, 9)) for errand in some])
             case "cancel":
@@ -163,10 +164,12 @@ class ScheduledWorld(World):
     def make_workload(self) -> Workload:
         scenario, burst = self.scenario, self._chance.choice([0, 0, 8])
         count, until = (scenario.jobs + 2) // 3, self.weather.over_at * self._chance.choice([0.2, 0.8])
-        return Workload.draw(scenario.seed, count, burst, until, scenario.skipped)
+        return Workload.draw(scenario.seed, count, burst, until, scenario.skipped, EPOCH_US)
 
     def make_ground(self) -> Ground:
-        return PostgresGround(self.now_us, random.Random(f"ground of {self.scenario.seed}"))
+        seed = self.scenario.seed
+        dice = random.Random(f"ground of {seed}")
+        return PostgresGround(self.now_us, dice, is_logged=seed % LOGGED == 0)
 
     def make_server(self) -> Server:
         ground = self.ground

@@ -34,6 +34,8 @@ class Attempt:
     fence: int
     started_at: float
     stopped_at: float | None = None
+    settling_at: float | None = None
+    """When it was about to end itself, in a transaction of its own."""
     ended_at: float | None = None
     ending: str = ""
 
@@ -70,6 +72,8 @@ class Seen:
         self.parents: dict[UUID, UUID] = {}
         """Of each follow-up: the job whose success it follows."""
         self.acknowledged: dict[UUID, None] = {}
+        self.created: set[UUID] = set()
+        """Jobs of which the store has said that they came with that very answer."""
         self.revivals: set[UUID] = set()
         self.forgotten: set[UUID] = set()
         self.pruned: set[UUID] = set()
@@ -83,6 +87,8 @@ class Seen:
         """When the write that is being judged began, if that was earlier than now."""
         self.not_before: Any = None
         """The moment of the store's clock before which that write cannot have ended anything."""
+        self.succeeded: dict[tuple[UUID, int], None] = {}
+        """Attempts whose success stood on a row."""
         self.claimed_at: dict[tuple[UUID, int], float] = {}
         self.recorded: set[UUID] = set()
         """Verdicts that stood on a row."""

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.simulation import workload
+from tests.simulation import clients
 from tests.simulation.story import lived
 from tests.simulation.world import Scenario
+from unstuck.app.grouping import Group
+from unstuck.app.settling import Settling
 from unstuck.engine.reconciling import Reconciling
 from unstuck.model.moments import moment
 from unstuck.model.states import State
@@ -26,6 +28,7 @@ from unstuck.storage.memory.tables import MemoryTables, claimed
 from unstuck.storage.plan import Plan
 
 SEEDS = range(120)
+SETTLING_SEEDS = 20
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -101,6 +104,25 @@ def attempt_counted_at_hand_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(judging, "handed_back", careless)
 
 
+def answers_of_a_group_mixed_up(patch: pytest.MonkeyPatch) -> None:
+    """Whoever shares a commit hears what became of somebody else's job."""
+    real = Group._carry
+
+    async def careless(self: Group, group: Sequence[Any]) -> None:
+        together = self._together
+
+        async def turned(jobs: Sequence[Any]) -> Sequence[Any]:
+            return list(reversed(await together(jobs)))
+
+        self._together = turned
+        try:
+            await real(self, group)
+        finally:
+            self._together = together
+
+    patch.setattr(Group, "_carry", careless)
+
+
 def answer_believed_without_the_store(patch: pytest.MonkeyPatch) -> None:
     """The store says that an ending was recorded where it only read the row."""
     real = living.settle
@@ -125,16 +147,34 @@ PLANTED: list[tuple[Plant, set[str]]] = [
     (steadiness_skipped, {"the healthy are not lost"}),
     (attempt_counted_at_hand_back, {"one count rises", "counts have a reason"}),
     (answer_believed_without_the_store, {"honest answers"}),
+    (answers_of_a_group_mixed_up, {"an id means one job", "created once"}),
 ]
 
 
+def test_an_ending_inside_that_the_worker_does_not_know_again_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = Settling._verdict
+
+    def careless(self: Settling) -> Verdict:
+        return real(self)._replace(id=self._client.draw())
+
+    monkeypatch.setattr(Settling, "_verdict", careless)
+    for seed in range(SETTLING_SEEDS):
+        found = {finding.check for finding in lived(Scenario(seed, "sqlite")).findings}
+        if found:
+            assert found & {"a healthy owner is not refused", "one verdict per ending"}
+            return
+    pytest.fail("Nobody noticed.", pytrace=False)
+
+
 def test_a_job_of_a_transaction_that_was_undone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = workload.joined
+    real = clients.joined
 
     def careless(plan: Plan[Any], *, undo: bool = False) -> Plan[Any]:
         return real(plan)
 
-    monkeypatch.setattr(workload, "joined", careless)
+    monkeypatch.setattr(clients, "joined", careless)
     for seed in range(20):
         found = {finding.check for finding in lived(Scenario(seed, "sqlite")).findings}
         if found:

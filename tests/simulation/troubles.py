@@ -59,9 +59,9 @@ class Troubles:
 
     # Who has no excuse
 
-    def is_leaving(self, process: Process) -> bool:
-        """Whether it was asked to stop before this moment."""
-        return self._leaving.get(process, self._loop.now) < self._loop.now
+    def is_leaving(self, process: Process, slack: float = 0.0) -> bool:
+        """Whether it was asked to stop before this moment, by more than so many seconds."""
+        return self._leaving.get(process, self._loop.now) < self._loop.now - slack
 
     def calm_since(self, process: Process, moment: float) -> bool:
         """Whether it runs, and nothing has touched it since."""

@@ -5,8 +5,7 @@ else; so a job misbehaves the same way whichever worker gets it. Handlers return
 a snooze or a cancel, hang until they are cancelled, or do not listen when they are. From the fifth start
 on, and after the storm, they simply return, so that every job can end.
 
-The clients are processes too, on lanes like everybody's. They use the commands of the application, as
-users do, and insist until the store has answered.
+Who enqueues all this are the `clients`.
 """
 
 from __future__ import annotations
@@ -15,25 +14,22 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from tests.simulation.insiders import settle_inside
 from tests.simulation.loop import PROCESS
-from unstuck.engine.context import current
+from unstuck.engine.context import Context, current
 from unstuck.engine.handler import Kind
-from unstuck.model.errors import BadArguments, Cancel, JobNotFound, Retry, Snooze, StoreError
+from unstuck.model.errors import BadArguments, Cancel, Retry, Snooze
 from unstuck.model.ids import uuid7
 from unstuck.model.job import NewJob, Policy
 from unstuck.model.moments import moment
-from unstuck.storage.plan import ContinueWith, Mode, Plan, Requests
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
-R = TypeVar("R")
 
 SECOND = 1_000_000
 FOLLOWS = 1000
@@ -41,10 +37,10 @@ FOLLOWS = 1000
 BURST = 5000
 """The first of many quick jobs that come at once."""
 STARTS_DRAWN = 4
-JOINS = ("", "", "", "", "", "", "committed", "undone")
-"""Where transactions exist: how a client enqueues, by itself or in one that it commits or undoes first."""
-TASKS = ("work", "quick", "rare", "alone")
-"""`alone` runs in a process of its own."""
+TASKS = ("work", "quick", "rare", "alone", "plain")
+"""`alone` runs in a process of its own, `plain` in a thread."""
+ASKS_EVERY = 0.3
+"""Seconds between two looks of a thread whether it should stop."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +52,10 @@ class Act:
     after: float = 0.0
     stubborn_seconds: float = 0.0
     talks: bool = False
+    holds: float | None = None
+    """Where it settles inside a transaction of its own: for how long that stays open before its ending."""
+    listens: bool = False
+    """In a thread: whether it ever asks if it should stop."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Workload:
         new = NewJob(
             id=uuid7(int(at * 1000), dice.randbytes(10)),
             queue=dice.choice(["default", "default", "mail"]),
-            task=dice.choice(["work", "work", "work", "quick", "quick", "rare", "alone"]),
+            task=dice.choice(["work", "work", "work", "quick", "quick", "rare", "alone", "plain"]),
             args=json.dumps({"number": number} if dice.random() < 0.96 else {"number": number, "bad": True}),
             priority=dice.choice([0, 0, 0, 5, -5]),
             delay_us=None if delay is None or due_at is not None else int(delay * SECOND),
@@ -172,9 +172,14 @@ class Workload:
         if self.timeouts[number]:
             endings += ["hang", "hang"]
         stubborn = 10 ** dice.uniform(-1.0, 1.0) if dice.random() < 0.1 else 0.0
-        return Act(
-            seconds, dice.choice(endings), 10 ** dice.uniform(-1.0, 0.5), stubborn, dice.random() < 0.2
+        ending, after, talks = (
+            dice.choice(endings),
+            10 ** dice.uniform(-1.0, 0.5),
+            dice.random() < 0.2,
         )
+        holds = dice.choice([0.0, 0.0, 10 ** dice.uniform(-2.0, 0.0)]) if dice.random() < 0.4 else None
+        holds = holds if ending == "return" else None
+        return Act(seconds, ending, after, stubborn, talks, holds, dice.random() < 0.6)
 
 
 class NeverAgain(Exception):
@@ -193,7 +198,7 @@ class Script:
 
     def __init__(self, name: str, world: World):
         self.name = name
-        self.kind = Kind.ISOLATED if name == "alone" else Kind.ASYNC
+        self.kind = {"alone": Kind.ISOLATED, "plain": Kind.PLAIN}.get(name, Kind.ASYNC)
         self.names = (name,)
         self._world = world
 
@@ -209,162 +214,94 @@ class Script:
     def may_retry(self, error: BaseException) -> bool:
         return not isinstance(error, NeverAgain)
 
-    async def function(self, number: int) -> str:
-        world, context, process = self._world, current(), PROCESS.get()
-        witness = world.auditor
-        job_id, fence = context.id, context.fence
-        start = witness.started(job_id, fence, process)
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What runs: a coroutine's function, or one for a thread."""
+        return self._in_thread if self.kind is Kind.PLAIN else self._on_loop
+
+    def _begin(self, number: int) -> Act:
+        world, context = self._world, current()
+        start = world.auditor.started(context.id, context.fence, PROCESS.get())
         act = world.workload.act(number, start, self.name)
         if world.is_healed:
             act = Act(min(act.seconds, 0.2), "return")
-        ending = "stopped"
+        if act.talks:
+            context.log(f"start {start}")
+        return act
+
+    async def _on_loop(self, number: int) -> str:
+        world, context, process = self._world, current(), PROCESS.get()
+        act, said, ending = self._begin(number), words(number, context.fence), "stopped"
         try:
-            if act.talks:
-                context.log(f"start {start}")
-            await self._pass(act, witness.stopped, job_id, fence)
+            await self._pass(act, context)
             if act.ending == "die":
                 world.crew.crash()
                 await asyncio.Event().wait()
+            if act.holds is not None and world.ground.is_sql and process.worker is process:
+                ending = "unsettled"
+                await settle_inside(world, process, context, said, act.holds)
             ending = act.ending
-            said = words(number, fence)
-            if ending == "raise":
-                raise ValueError(said)
-            if ending == "exit":
-                raise SystemExit(said)
-            if ending == "never again":
-                raise NeverAgain(said)
-            if ending == "retry":
-                raise Retry(said, after=act.after)
-            if ending == "snooze":
-                raise Snooze(act.after)
-            if ending == "cancel":
-                raise Cancel(said)
-            return said
+            return finish(act, said)
         finally:
             if not world.is_over:
-                witness.ended(job_id, fence, ending)
+                world.auditor.ended(context.id, context.fence, ending)
 
-    async def _pass(self, act: Act, stopped: Callable[..., None], job_id: UUID, fence: int) -> None:
+    async def _pass(self, act: Act, context: Context) -> None:
         try:
             if act.ending == "hang":
                 await asyncio.Event().wait()
             if act.talks:
                 for part in range(4):
                     await asyncio.sleep(act.seconds / 4)
-                    current().progress(part, 4)
+                    context.progress(part, 4)
             else:
                 await asyncio.sleep(act.seconds)
         except asyncio.CancelledError:
             if not self._world.is_over:
-                stopped(job_id, fence)
+                self._world.auditor.stopped(context.id, context.fence)
             if not act.stubborn_seconds or self._world.is_over:
                 raise
             await asyncio.sleep(act.stubborn_seconds)
             if act.ending == "hang":
                 raise
 
-
-class Undone(Exception):
-    """A client has thought better of its transaction."""
-
-
-def joined(plan: Plan[R], *, undo: bool = False) -> Plan[R]:
-    """This operation inside a transaction of a client's own, which is committed, or undone; no hint is sent."""
-
-    def start() -> Requests[R]:
-        inner = plan
-        while True:
-            try:
-                answer: R = yield from inner.start()
-            except ContinueWith as more:
-                inner = more.plan
-            else:
-                break
-        if undo:
-            raise Undone
-        return answer
-
-    return Plan(plan.name, Mode.TRANSACTION, start)
-
-
-class Client:
-    """Enqueues and cancels, each errand in a task of its own, until the store has answered."""
-
-    def __init__(self, world: World):
-        self._world = world
-        from unstuck.app.commands import (
-            QueueWatch,
-        )  # the application is above the engine: only clients need it
-
-        self._watch = QueueWatch(lambda warning: None, world.loop.time)
-        self._lanes = {
-            "enqueue": world.lane(PROCESS.get(), "enqueue"),
-            "cancel": world.lane(PROCESS.get(), "cancel"),
-        }
-
-    async def run(self) -> None:
-        await asyncio.gather(*(self._go(errand) for errand in self._world.workload.errands))
-
-    async def _go(self, errand: Errand) -> None:
-        from unstuck.app import commands
-
-        world, new, clock = self._world, errand.new, self._world.loop.time
-        jobs = [new, *errand.also]
-        await asyncio.sleep(errand.at)
-        dice = random.Random(f"transaction of job {errand.number} of {world.scenario.seed}")
-        joins = dice.choice(JOINS) if world.ground.is_sql else ""
-        if joins == "undone":
-            # Nobody has wanted them yet: if one of them appears, it came from nowhere.
-            with suppress(Undone, StoreError):
-                await self._lanes["enqueue"].run(joined(world.server_store.insert(jobs), undo=True), 2.0)
-        for job in jobs:
-            world.auditor.wanted(job)
-        if joins == "committed":
-            await self._insist("enqueue", lambda: commands.ask(joined(world.server_store.insert(jobs))))
-        else:
-            await self._insist(
-                "enqueue", lambda: commands.enqueue(world.server_store, jobs, self._watch, clock=clock)
-            )
-        for job in jobs:
-            world.auditor.acknowledged(job)
-        if errand.cancel_at is not None:
-            await asyncio.sleep(max(0.0, errand.cancel_at - errand.at))
-            world.auditor.cancel_wanted(new.id)
-            draw = world.ids(f"canceller of job {errand.number}")
-            await self._insist("cancel", lambda: commands.cancel(world.server_store, new.id, draw))
-
-    async def _insist(self, lane: str, command: Callable[[], Any]) -> Any:
-        pause = 0.3
-        while True:
-            try:
-                return await follow(self._world, self._lanes[lane], command())
-            except JobNotFound:
-                return None
-            except StoreError:
-                await asyncio.sleep(pause)
-                pause = min(1.5 * pause, 1.5)
+    def _in_thread(self, number: int) -> str:
+        """Nobody can stop it: it asks whether it should, if it is one of those who ask, and then returns."""
+        world, context = self._world, current()
+        act, said, ending = self._begin(number), words(number, context.fence), "stopped"
+        try:
+            left = 1e9 if act.ending == "hang" else act.seconds
+            while left > 0.0 and not (act.listens and context.cancelled):
+                world.threads.pass_time(min(left, ASKS_EVERY))
+                left -= ASKS_EVERY
+                if act.talks:
+                    context.progress(left)
+            if left > 0.0:
+                world.threads.pass_time(act.stubborn_seconds)
+                ending = "return"
+                return said
+            if act.ending == "die":
+                world.crew.crash()
+                world.threads.wait()
+            ending = act.ending
+            return finish(act, said)
+        finally:
+            if not world.is_over:
+                world.auditor.ended(context.id, context.fence, ending)
 
 
-async def follow(world: World, lane: Any, command: Any) -> Any:
-    """Fulfil a command's wishes over this lane; `app.commands.aperform`, in this world."""
-    from unstuck.app.commands import Hint, Pause
-
-    try:
-        wish = next(command)
-        while True:
-            try:
-                answer: Any = None
-                if isinstance(wish, Plan):
-                    answer = await lane.run(wish, 2.0)
-                elif isinstance(wish, Pause):
-                    await asyncio.sleep(wish.seconds)
-                elif isinstance(wish, Hint):
-                    world.hint(wish.queues)
-            except StoreError as error:
-                wish = command.throw(error)
-            else:
-                wish = command.send(answer)
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        command.close()
+def finish(act: Act, said: str) -> str:
+    """End as it was drawn."""
+    if act.ending == "raise":
+        raise ValueError(said)
+    if act.ending == "exit":
+        raise SystemExit(said)
+    if act.ending == "never again":
+        raise NeverAgain(said)
+    if act.ending == "retry":
+        raise Retry(said, after=act.after)
+    if act.ending == "snooze":
+        raise Snooze(act.after)
+    if act.ending == "cancel":
+        raise Cancel(said)
+    return said

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.simulation.auditor import Auditor
+from tests.simulation.clients import Client, follow
 from tests.simulation.crew import Crew
 from tests.simulation.ground import Ground, open_ground
 from tests.simulation.history import disagreements
@@ -26,8 +27,9 @@ from tests.simulation.lane import Server, SimulatedLane
 from tests.simulation.loop import PROCESS, Process, SimulatedLoop
 from tests.simulation.operating import Operator
 from tests.simulation.seen import Finding
+from tests.simulation.threads import Threads
 from tests.simulation.weather import Weather
-from tests.simulation.workload import TASKS, Client, Workload, follow
+from tests.simulation.workload import TASKS, Workload
 from unstuck.model.errors import StoreError
 from unstuck.model.ids import uuid7
 from unstuck.rules.settings import QueueShare, Settings
@@ -92,10 +94,11 @@ class World:
             grace=self._chance.choice([0.5, 3.0, 10.0]),
             timeout_grace=self._chance.choice([0.3, 1.0, 3.0]),
             concurrency=self._chance.choice([1, 2, 4, 10]),
-            threads=1,
+            threads=random.Random(f"threads in each process of {seed}").choice([1, 1, 2]),
             isolated=self._chance.choice([1, 2]),
             stall_limit=self._chance.choice([8.0, 20.0, 3600.0]),
         )
+        self.threads = Threads(self.loop, seed)
         self.is_healed = False
         self.is_over = False
         self._step_us = self._latest_us = 0
@@ -193,6 +196,7 @@ class World:
             self.is_over = True
             self.server.close()
             loop.wind_down()
+            self.threads.close()
             self.ground.close()
             log.removeHandler(listener)
             log.setLevel(level)

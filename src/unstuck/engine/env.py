@@ -1,4 +1,4 @@
-"""The seams: time, chance and identity, given to the engine and never taken from the air.
+"""The seams: time, chance, identity and threads, given to the engine and never taken from the air.
 
 Durations inside a process are measured by CLOCK_BOOTTIME, which goes on while a laptop sleeps, so that a
 worker wakes up knowing that its lease is over. Waiting itself goes through the running event loop, which
@@ -8,9 +8,11 @@ the simulator replaces.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 from uuid import UUID
 
 from unstuck.model.ids import uuid7
@@ -23,6 +25,18 @@ def boottime() -> float:
     return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
 
+class Rest(Protocol):
+    """A lock by which one thread waits until another lets it go on."""
+
+    def acquire(self) -> bool: ...
+    def release(self) -> None: ...
+
+
+def start_daemon(work: Callable[[], object], name: str) -> None:
+    """Start a thread that does not keep its process alive. Raises RuntimeError where the system gives none."""
+    threading.Thread(target=work, name=name, daemon=True).start()
+
+
 @dataclass(frozen=True, slots=True)
 class Env:
     """What one process of the engine knows of the world."""
@@ -32,3 +46,6 @@ class Env:
     """The calendar, in seconds since the epoch: only ever compared with the store's, for people."""
     new_id: Callable[[], UUID] = uuid7
     dice: random.Random = field(default_factory=random.Random)
+    start_thread: Callable[[Callable[[], object], str], None] = start_daemon
+    """Has something done in a thread of that name."""
+    new_rest: Callable[[], Rest] = threading.Lock

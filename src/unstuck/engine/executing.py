@@ -70,7 +70,7 @@ class Executor:
         self._free = dict(self._places)
         self._kinds = tuple({handler.kind: None for handler in shift.handlers.values()})
         self._loop = asyncio.get_running_loop()
-        self._pool = ThreadPool(settings.threads, self._loop)
+        self._pool = ThreadPool(settings.threads, self._loop, shift.env)
         self._slots: dict[Key, int] = {}
         self._means: dict[str, tuple[int, float]] = {}
         # Jobs are started and ended from inside other jobs' tasks; what they begin must not see those contexts.

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from unstuck.engine.env import Env, Rest
+
 Call = Callable[[], Any]
 Done = Callable[[Any, BaseException | None], None]
 Ended = tuple[Done, Any, BaseException | None]
@@ -29,17 +31,18 @@ Ended = tuple[Done, Any, BaseException | None]
 class ThreadPool:
     """At most `size` threads, started when first needed."""
 
-    def __init__(self, size: int, loop: asyncio.AbstractEventLoop):
+    def __init__(self, size: int, loop: asyncio.AbstractEventLoop, env: Env | None = None):
         self._size = size
         self._loop = loop
+        self._env = env or Env()
         self._lock = threading.Lock()
         self._calls: deque[tuple[Call, Done]] = deque()
         self._under_way = 0
         """Calls that wait or run."""
         self._finished: list[Ended] = []
         self._is_collecting = False
-        self._threads: list[threading.Thread] = []
-        self._resting: list[threading.Lock] = []
+        self._threads = 0
+        self._resting: list[Rest] = []
         """Of each thread that rests, the lock by which it does; who rested last is woken first."""
         self._is_waking = False
         self._abandoned = 0
@@ -51,12 +54,9 @@ class ThreadPool:
         Raises RuntimeError where a new thread is needed and the system gives none.
         """
         with self._lock:
-            if len(self._threads) <= self._under_way and len(self._threads) < self._size + self._abandoned:
-                thread = threading.Thread(
-                    target=self._serve, name=f"unstuck-{len(self._threads)}", daemon=True
-                )
-                thread.start()
-                self._threads.append(thread)
+            if self._threads <= self._under_way and self._threads < self._size + self._abandoned:
+                self._env.start_thread(self._serve, f"unstuck-{self._threads}")
+                self._threads += 1
             self._calls.append((call, done))
             self._under_way += 1
             self._wake_one()
@@ -80,7 +80,7 @@ class ThreadPool:
             self._resting.pop().release()
 
     def _serve(self) -> None:
-        rest = threading.Lock()
+        rest = self._env.new_rest()
         rest.acquire()
         has_rested = False
         ended: Ended | None = None
@@ -99,7 +99,7 @@ class ThreadPool:
                 ended = done, None, raised
             del call, done, item
 
-    def _next(self, ended: Ended | None, rest: threading.Lock, has_rested: bool) -> tuple[Call, Done] | None:
+    def _next(self, ended: Ended | None, rest: Rest, has_rested: bool) -> tuple[Call, Done] | None:
         """Hand over what has ended and take the next call; None where there is none: then rest."""
         item: tuple[Call, Done] | None = None
         must_tell = False
