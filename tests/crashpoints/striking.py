@@ -152,8 +152,9 @@ def words_of(text: str) -> str:
 class Rows:
     """What a statement answered, read to its end."""
 
-    def __init__(self, found: Sequence[Any]):
+    def __init__(self, found: Sequence[Any], rowcount: int = -1):
         self._found = list(found)
+        self.rowcount = rowcount
 
     def fetchall(self) -> list[Any]:
         return self._found
@@ -202,9 +203,11 @@ class SqliteWire(Wire):
         fuse.wires.append(self)
 
     def execute(self, text: str, values: Any = ()) -> Rows:
-        return strike_sqlite(
-            self._fuse, text, self._raw, lambda: Rows(self._raw.execute(text, values).fetchall())
-        )
+        def act() -> Rows:
+            cursor = self._raw.execute(text, values)
+            return Rows(cursor.fetchall(), cursor.rowcount)
+
+        return strike_sqlite(self._fuse, text, self._raw, act)
 
     @property
     def in_transaction(self) -> bool:

@@ -61,7 +61,7 @@ def jobs_of(specs: Sequence[Spec[Any]]) -> list[NewJob]:
     for spec in specs:
         if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise BadArguments(f"{spec!r} is not a spec: enqueue_many takes task.spec(…)")
-    return [spec.job() for spec in specs]
+    return [spec.mould.cast(spec.args, spec.client.draw) for spec in specs]
 
 
 def noted(error: Exception, before: int) -> Exception:

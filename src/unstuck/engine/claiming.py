@@ -7,6 +7,9 @@ is empty from there is dry until the next look sees something ready. More than t
 only for tasks whose recent mean is under 50 ms: under 5 ms what can start within half a poll, else what bridges
 the time until the next claim answers.
 
+Where the store has one writer only (`companion`), a claim takes along what has ended since the last commit, and waits
+for endings that are on their way: their two commits become one.
+
 A claim whose answer is lost may have happened; nobody guesses. The attempts are then running in the
 store under this worker and unknown here, and reconciling gives them back.
 """
@@ -18,8 +21,12 @@ from dataclasses import dataclass
 
 from unstuck.engine.executing import Executor
 from unstuck.engine.handler import Kind
+from unstuck.engine.settling import Settling
 from unstuck.engine.shift import Shift
+from unstuck.model.job import ClaimedJob
+from unstuck.model.verdict import Settled
 from unstuck.rules.settings import QueueShare
+from unstuck.storage.plan import Plan, both
 from unstuck.storage.protocol import Cursor
 
 PREFETCH_MAX = 500
@@ -44,9 +51,13 @@ class Course:
 class Claiming:
     """The claiming loop of one worker."""
 
-    def __init__(self, shift: Shift, executor: Executor):
+    def __init__(self, shift: Shift, executor: Executor, companion: Settling | None = None):
         self._shift = shift
         self._executor = executor
+        self._companion = companion
+        self._has_failed = False
+        if companion is not None:
+            companion.is_claiming_next = self._is_next
         self._tasks = {
             kind: [name for name, handler in shift.handlers.items() if handler.kind is kind] for kind in Kind
         }
@@ -80,17 +91,36 @@ class Claiming:
 
     async def round(self) -> float:
         """Claim once, by the next course that has places and something ready; wait when none has."""
+        shift, companion = self._shift, self._companion
+        if companion is not None and companion.is_under_way:
+            return shift.settings.lease
+        found = self._next()
+        if found is not None:
+            self._turn, course, tasks, limit = found
+            await self._claim(course, tasks, limit)
+            return 0.0
+        if companion is not None and companion.is_waiting:
+            shift.settle_now()
+        return shift.settings.lease
+
+    def _is_next(self) -> bool:
+        """Whether a claim is about to be sent that can take along what has ended; if so, it is sent now."""
+        if self._has_failed or self._next() is None:
+            return False
+        self._shift.claim_now()
+        return True
+
+    def _next(self) -> tuple[int, Course, Sequence[str], int] | None:
+        """The next course that could claim now, with its tasks and how many, and whose turn it is then."""
         shift = self._shift
         if shift.may_start and shift.ready:
-            for _ in self._courses:
-                course = self._courses[self._turn % len(self._courses)]
-                self._turn += 1
+            for turn in range(self._turn, self._turn + len(self._courses)):
+                course = self._courses[turn % len(self._courses)]
                 if course.share.name in shift.ready and course not in self._dry:
                     tasks, limit = self._demand(course)
                     if tasks and limit > 0:
-                        await self._claim(course, tasks, limit)
-                        return 0.0
-        return shift.settings.lease
+                        return turn + 1, course, tasks, limit
+        return None
 
     def _demand(self, course: Course) -> tuple[Sequence[str], int]:
         """Which tasks, and how many, this course could start now."""
@@ -126,14 +156,16 @@ class Claiming:
         shift.claims_in_flight += 1
         try:
             plan = shift.store.claim(shift.id, course.share.name, tasks, limit, after)
-            jobs = await shift.claim_lane.run(plan, shift.settings.deadline)
+            jobs = await self._sent(plan)
         except BaseException:
+            self._has_failed = True
             shift.reconcile_now()
             raise
         finally:
             shift.claims_in_flight -= 1
             shift.claims_made += 1
             shift.gave_up_something()
+        self._has_failed = False
         now = shift.env.now()
         shift.page.round_trip = now
         if jobs:
@@ -144,3 +176,18 @@ class Claiming:
         else:
             self._dry.add(course)
         self._executor.take(jobs, withdrawn, now)
+
+    async def _sent(self, plan: Plan[list[ClaimedJob]]) -> list[ClaimedJob]:
+        """The answer of the store to a claim, which takes along what has ended where there is one writer only."""
+        shift, companion = self._shift, self._companion
+        endings = companion.lend() if companion is not None else ()
+        if companion is None or not endings:
+            return await shift.claim_lane.run(plan, shift.settings.deadline)
+        settled: list[Settled] | None = None
+        try:
+            together = both(shift.store.settle(endings), plan)
+            answers = await shift.claim_lane.run(together, shift.settings.deadline)
+            settled = answers[0]
+            return answers[1]
+        finally:
+            companion.take_back(settled)

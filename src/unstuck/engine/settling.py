@@ -6,13 +6,17 @@ refused verdict means that somebody else owns the job; it is dropped here and st
 fails for another reason is bisected; a verdict that still fails alone after a lease is settled as one
 whose result could not be kept.
 
+Where the store has one writer only, a claim that is about to be sent takes along what has ended, in one transaction
+and one commit (`lend`). Nothing of that changes what a verdict means: had the two gone one after the other, both might
+have been lost as well. A group that did not arrive so goes by itself next, so that no bad verdict holds up claims.
+
 Progress and log lines ride along, fenced like everything else.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from uuid import UUID
 
@@ -25,7 +29,7 @@ from unstuck.engine.shift import Key, Shift
 from unstuck.model.errors import StoreConflict, StoreError, StoreUnavailable
 from unstuck.model.job import ErrorInfo
 from unstuck.model.states import Event
-from unstuck.model.verdict import Answer, Outcome, Verdict
+from unstuck.model.verdict import Answer, Outcome, Settled, Verdict
 
 log = logging.getLogger("unstuck.engine")
 
@@ -46,6 +50,10 @@ class Settling:
         self._bad_since: dict[Key, float] = {}
         self._group_max = GROUP_MAX
         self._saying = Saying(shift.env.now)
+        self._is_under_way = False
+        self._is_alone = False
+        self._is_waiting = False
+        self.is_claiming_next: Callable[[], bool] | None = None
         executor.wrote = self._note
 
     def _note(self, context: Context) -> None:
@@ -60,14 +68,54 @@ class Settling:
         except Exception as error:
             unsaid = error  # words that nobody takes must not hold up the endings of everybody
         shift.page.unsettled_since = next(iter(shift.ended_at.values()), 0.0)  # in order of their ends
-        group = list(islice(shift.outbox.values(), self._group_max))
+        self._is_waiting = self._is_under_way or self._goes_with_a_claim()
+        group = [] if self._is_waiting else list(islice(shift.outbox.values(), self._group_max))
         if group:
-            await self._flush(group)
+            self._is_under_way = self._is_alone = True
+            try:
+                await self._flush(group)
+                self._is_alone = False
+            finally:
+                self._is_under_way = False
+                if self.is_claiming_next is not None:
+                    shift.claim_now()  # it may have waited for this to be over
         if unsaid is not None:
             raise unsaid
         if not group:
             return PROGRESS_EVERY if self._spoke else shift.settings.lease
         return 0.0
+
+    def _goes_with_a_claim(self) -> bool:
+        asks = self.is_claiming_next
+        return asks is not None and not self._is_alone and bool(self._shift.outbox) and asks()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether endings are on their way to the store, so that nobody else should take them there."""
+        return self._is_under_way
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether this loop waits for a claim that takes along what has ended."""
+        return self._is_waiting
+
+    def lend(self) -> Sequence[Verdict]:
+        """What waits for the store, for a transaction that goes there anyway; `take_back` must follow where there
+        is anything. Nothing, where a group that was lent did not arrive: this loop finds out why."""
+        if self._is_under_way or self._is_alone:
+            return ()
+        group = list(islice(self._shift.outbox.values(), self._group_max))
+        self._is_under_way = bool(group)
+        return group
+
+    def take_back(self, settled: list[Settled] | None) -> None:
+        """What was lent is back, with the answers of the store, or without any."""
+        self._is_under_way = False
+        if settled is None:
+            self._is_alone = True
+        else:
+            self._note_answers(settled)
+        self._shift.settle_now()
 
     async def _flush(self, group: Sequence[Verdict]) -> None:
         shift = self._shift
@@ -79,6 +127,10 @@ class Settling:
         except Exception as error:
             await self._bisect(group, error)
             return
+        self._note_answers(settled)
+
+    def _note_answers(self, settled: Sequence[Settled]) -> None:
+        shift = self._shift
         self._group_max = min(GROUP_MAX, self._group_max * 2)
         shift.page.round_trip = shift.env.now()
         ended = failed = 0

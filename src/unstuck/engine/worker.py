@@ -93,7 +93,7 @@ class Worker:
             isolate = Isolating(application, worker_id, env.dice, url).run
         self.executor = Executor(self.shift, isolate, self._settle_inside_of(settle_inside))
         settling = Settling(self.shift, self.executor)
-        claiming = self._claiming = Claiming(self.shift, self.executor)
+        claiming = self._claiming = Claiming(self.shift, self.executor, settling if is_one_file else None)
         looking = Looking(self.shift, self.executor, claiming)
         fencing = Fencing(self.shift, self.executor, lanes["fence"], is_one_file)
         reconciling = Reconciling(self.shift)

@@ -177,8 +177,7 @@ class Job:
         return self.state in FINAL
 
 
-@dataclass(frozen=True, slots=True)
-class Inserted:
+class Inserted(NamedTuple):
     """The answer to an insert: `created` is False where the same job was there already."""
 
     id: UUID

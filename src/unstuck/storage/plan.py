@@ -27,6 +27,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 from unstuck.model.errors import StoreConflict, StoreError
 
 R = TypeVar("R")
+S = TypeVar("S")
 P = ParamSpec("P")
 
 Rows = Sequence[tuple[Any, ...]]
@@ -101,6 +102,25 @@ class Plan(Generic[R]):
     mode: Mode
     start: Callable[[], Requests[R]]
     catches: tuple[type[StoreError], ...] = ()
+
+
+def both(first: Plan[R], second: Plan[S]) -> Plan[tuple[R, S]]:
+    """Two plans in one transaction, and so in one commit: an error undoes both. What either would go on with after
+    a commit of its own goes on within."""
+
+    def start() -> Requests[tuple[R, S]]:
+        done = yield from _throughout(first)
+        return done, (yield from _throughout(second))
+
+    return Plan(f"{first.name} and {second.name}", Mode.TRANSACTION, start, first.catches + second.catches)
+
+
+def _throughout(plan: Plan[R]) -> Requests[R]:
+    while True:
+        try:
+            return (yield from plan.start())
+        except ContinueWith as more:
+            plan = more.plan
 
 
 def planned(

@@ -130,6 +130,26 @@ async def claim(acting: Acting, worker_id: Any) -> Any:
     await claiming.round()
 
 
+async def settle_and_claim(acting: Acting, it: Any) -> Any:
+    """What has ended goes with the next claim, in one commit, or with none."""
+    worker_id, job = it
+    executor = executor_of(acting, worker_id)
+    shift = shift_of(acting, worker_id)
+    executor.start_next = lambda: None  # type: ignore[method-assign]
+
+    def begin() -> Settling:
+        shift.deliver(judging.succeeded(job, acting.id(), worker_id, "7"))
+        return Settling(shift, executor)
+
+    settling = acting.kept("settling", begin)
+    claiming = acting.kept("claiming", lambda: Claiming(shift, executor, settling))
+    shift.ready = {"q": 0}
+    claiming.look_back("q")
+    await claiming.round()
+    await settling.round()
+    return len(shift.outbox)
+
+
 async def reconcile(acting: Acting, it: Any) -> Any:
     """Two attempts are running under this worker, and it knows one of them; the other goes back."""
     worker_id, known, _ = it
@@ -205,6 +225,13 @@ async def take_unstarted(acting: Acting, it: Any) -> Any:
     await burying.take_unstarted(worker_id, page, acting.store, lane_of(acting), env_of(acting), 5.0)
 
 
+def one_ended(stage: Stage) -> Any:
+    worker = stage.worker()
+    running = stage.start(worker)
+    stage.job()
+    return worker, running
+
+
 def due_and_owned(stage: Stage) -> Any:
     chores.due(stage)
     worker = stage.worker()
@@ -263,6 +290,7 @@ SCENARIOS = (
     round_of("prune in a round", "Pruning.round", long_gone, prune),
     round_of("look in a round, and promote", "Looking.round", due_and_owned, look),
     round_of("claim in a round", "Claiming.round", working.two_ready, claim),
+    round_of("settle and claim in a round", "Claiming.round", one_ended, settle_and_claim, first=0, again=0),
     round_of("reconcile in a round", "Reconciling.round", working.running, reconcile),
     # Words that nobody takes hold up no ending, and after it there is no progress any more.
     round_of(

@@ -114,6 +114,7 @@ def insert_new(jobs: Collection[NewJob]) -> Requests[Collection[NewJob]]:
     return [job for job in ordered if job.id.int not in fresh]
 
 
+_number = attrgetter("id.int")
 _schedule = attrgetter("delay_us", "due_at", "expires_in_us")
 _likeness = attrgetter(
     "queue",
@@ -133,12 +134,7 @@ NOW = (None, None, None)
 
 def _are_alike(jobs: Sequence[NewJob]) -> bool:
     """Whether they differ in id and arguments only."""
-    like = _likeness(jobs[0])
-    return all(_likeness(job) == like for job in jobs)
-
-
-def _number(job: NewJob) -> int:
-    return job.id.int
+    return list(map(_likeness, jobs)).count(_likeness(jobs[0])) == len(jobs)
 
 
 @planned(Mode.WRITE)

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from unstuck.model.errors import (
     OutcomeUnknown,
     SchemaMismatch,
@@ -30,6 +32,7 @@ from unstuck.model.errors import (
 )
 from unstuck.storage.plan import Mode, Request, Script, Statement
 from unstuck.storage.sql.library import Style
+from unstuck.storage.sqlite import shortcuts
 from unstuck.storage.sqlite.dialect import SqliteDialect
 from unstuck.storage.sqlite.files import wal_bytes, wal_readers, why_not_opened
 
@@ -57,6 +60,7 @@ class SqliteConnection:
         self.deadline: float | None = None
         self._busy_seconds = busy_seconds
         self._sleep = sleep
+        self._is_first = False
         self._pid = os.getpid()
         mode = "rwc" if may_create else "rw"
         try:
@@ -83,6 +87,7 @@ class SqliteConnection:
         around it would treble the statements of an idle worker.
         """
         self._check_file()
+        self._is_first = not mode.is_reading
         if mode is Mode.SNAPSHOT:
             self._patiently("BEGIN DEFERRED")
         elif mode is not Mode.READ:
@@ -95,6 +100,14 @@ class SqliteConnection:
                 return self._run_script(request.text)
             if not isinstance(request, Statement):
                 raise TypeError(f"SQLite runs statements, not a {type(request).__name__}")
+            is_first, self._is_first = self._is_first, False
+            if is_first and shortcuts.names_its_rows(request):
+                if self._changes_all(request):
+                    return shortcuts.answer_of_all(request)
+                self._raw.execute("ROLLBACK")
+                self._patiently("BEGIN IMMEDIATE")
+            if shortcuts.is_claim(request):
+                return self._claim(request)
             found: list[tuple[Any, ...]] = []
             for spelled in self.dialect.spell(request, Style.NAMED):
                 found += self._raw.execute(spelled.text, spelled.values).fetchall()
@@ -165,6 +178,24 @@ class SqliteConnection:
         self._raw.create_function("unstuck_wal_bytes", 0, lambda: wal_bytes(self.path))
         self._raw.create_function("unstuck_wal_readers", 0, lambda: wal_readers(self.path))
         self._identity = self._on_disk()
+
+    def _changes_all(self, request: Statement) -> bool:
+        changed = 0
+        for spelled in self.dialect.spell(request, Style.NAMED):
+            changed += self._raw.execute(shortcuts.without_answer(spelled.text), spelled.values).rowcount
+        return changed == len(request.rows or ())
+
+    def _claim(self, request: Statement) -> list[Any]:
+        (spelled,) = self.dialect.spell(request, Style.NAMED)
+        which, change, read = shortcuts.parted(spelled.text)
+        ((found,),) = self._raw.execute(which, spelled.values).fetchall()
+        if found == "[]":
+            return []
+        these = {**spelled.values, shortcuts.FOUND: found}
+        self._raw.execute(change, these)
+        ((document,),) = self._raw.execute(read, these).fetchall()
+        rows: list[Any] = msgspec.json.decode(document)
+        return rows
 
     def _mode(self) -> str:
         ((mode,),) = self._patiently("PRAGMA journal_mode")

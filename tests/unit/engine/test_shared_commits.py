@@ -1,0 +1,188 @@
+"""Where the store has one writer, what has ended goes with the next claim, and neither holds up the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+from tests.unit.engine.bench import Bench
+from tests.unit.engine.handling import Task
+from unstuck.engine.claiming import Claiming
+from unstuck.engine.handler import Kind
+from unstuck.engine.worker import Worker
+from unstuck.model.errors import StoreUnavailable
+from unstuck.model.states import State
+from unstuck.storage.plan import Plan
+
+R = TypeVar("R")
+
+
+class Told:
+    """A lane that notes the plans that it runs, and may refuse those whose name says so."""
+
+    def __init__(self, lane: Any) -> None:
+        self._lane = lane
+        self.ran: list[str] = []
+        self.refused: dict[str, Exception] = {}
+
+    async def run(self, plan: Plan[R], deadline: float | None = None) -> R:
+        self.ran.append(plan.name)
+        if plan.name in self.refused:
+            raise self.refused[plan.name]
+        answer: R = await self._lane.run(plan, deadline)
+        return answer
+
+    async def aclose(self) -> None:
+        await self._lane.aclose()
+
+
+async def at_once() -> None:
+    """A job that ends in its first step."""
+
+
+def one_writer() -> tuple[Bench, Told]:
+    bench = Bench(Task(at_once, Kind.ASYNC), concurrency=1)
+    lane = Told(bench.keeper.lane("one"))
+    bench.shift.claim_lane = bench.shift.settle_lane = lane
+    bench.claiming = Claiming(bench.shift, bench.executor, bench.settling)
+    return bench, lane
+
+
+def told(story: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(story)
+
+
+async def with_one_ended(bench: Bench, count: int) -> None:
+    """So many jobs, the first of which has run and waits to be settled, while the next could be claimed."""
+    bench.add(count)
+    bench.shift.ready = {"default": 0}
+    await bench.claiming.round()
+    await bench.turn()
+    assert len(bench.shift.outbox) == 1
+
+
+def test_an_ending_waits_for_the_claim_that_is_about_to_go_and_shares_its_commit() -> None:
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_one_ended(bench, 2)
+        lane.ran.clear()
+        assert await bench.settling.round() > 0 and lane.ran == []
+        await bench.claiming.round()
+        assert lane.ran == ["settle and claim"]
+        assert len(bench.shift.runs) == 1 and not bench.shift.outbox
+        assert bench.shift.page.tally().ended == 1
+
+    told(story())
+
+
+def test_an_ending_goes_by_itself_where_nothing_is_to_be_claimed() -> None:
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_one_ended(bench, 1)
+        bench.shift.is_quiet = True
+        lane.ran.clear()
+        await bench.settling.round()
+        assert lane.ran == ["settle"] and not bench.shift.outbox
+
+    told(story())
+
+
+def test_a_claim_does_not_take_what_is_on_its_way_already() -> None:
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_one_ended(bench, 2)
+        assert bench.settling.lend() != ()
+        assert bench.settling.lend() == ()
+        lane.ran.clear()
+        assert await bench.claiming.round() > 0 and lane.ran == []
+        bench.settling.take_back(None)
+        await bench.claiming.round()
+        assert lane.ran == ["claim"], "what did not arrive goes by itself next"
+
+    told(story())
+
+
+def test_an_ending_that_the_store_does_not_take_does_not_hold_up_claims() -> None:
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_one_ended(bench, 2)
+        for name in ("settle", "settle and claim"):
+            lane.refused[name] = ValueError("a result that nobody can store")
+        with pytest.raises(ValueError, match="nobody can store"):
+            await bench.claiming.round()
+        assert len(bench.shift.outbox) == 1 and not bench.shift.claims_in_flight
+        with pytest.raises(ValueError, match="nobody can store"):
+            await bench.settling.round()
+        await bench.claiming.round()
+        assert len(bench.shift.runs) == 1 and len(bench.shift.outbox) == 1
+
+    told(story())
+
+
+def test_a_store_that_is_away_is_not_asked_without_end() -> None:
+    """Each loop wakes the other only for what it waits for, else both would go round without a rest."""
+
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_one_ended(bench, 1)
+        bench.shift.ready = {}
+        lane.refused["settle"] = StoreUnavailable("away")
+        woken: list[str] = []
+        bench.shift.settle_now = lambda: woken.append("settle")
+        with pytest.raises(StoreUnavailable):
+            await bench.settling.round()
+        assert await bench.claiming.round() > 0
+        assert woken == []
+
+    told(story())
+
+
+def test_a_settling_that_waits_is_woken_where_the_claim_does_not_go_after_all() -> None:
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_one_ended(bench, 2)
+        assert await bench.settling.round() > 0
+        bench.shift.ready = {}
+        woken: list[str] = []
+        bench.shift.settle_now = lambda: woken.append("settle")
+        await bench.claiming.round()
+        assert woken == ["settle"]
+        lane.ran.clear()
+        await bench.settling.round()
+        assert lane.ran == ["settle"]
+
+    told(story())
+
+
+def test_what_is_lost_with_a_shared_commit_is_settled_again_and_reconciled() -> None:
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_one_ended(bench, 2)
+        (ended,) = bench.shift.outbox.values()
+        reconciled: list[bool] = []
+        bench.shift.reconcile_now = lambda: reconciled.append(True)
+        lane.refused["settle and claim"] = StoreUnavailable("away")
+        with pytest.raises(StoreUnavailable):
+            await bench.claiming.round()
+        assert reconciled == [True]
+        await bench.settling.round()
+        assert bench.job(ended.job_id).state is State.SUCCEEDED and not bench.shift.outbox
+
+    told(story())
+
+
+def test_only_a_store_of_one_file_has_its_commits_shared() -> None:
+    async def story() -> None:
+        for is_one_file in (True, False):
+            bench, _ = one_writer()
+            lanes = dict.fromkeys(("claim", "settle", "fence"), bench.shift.claim_lane)
+            worker = Worker(
+                bench.shift.id, bench.store, bench.shift.handlers, bench.settings, bench.shift.env,
+                bench.page, lanes, is_one_file=is_one_file,
+            )  # fmt: skip
+            assert (worker._claiming._companion is not None) is is_one_file
+
+    told(story())
