@@ -383,7 +383,7 @@ def test_a_transaction_that_cannot_be_undone_is_not_left_open(
     monkeypatch.setattr(keeper._seats["write"], "_open", open)
     monkeypatch.setattr(keeper, "open", open)
     job = a_job()
-    again = keeper.store.insert([replace(job, args='{"other": 1}'), a_job()])
+    again = keeper.store.insert([replace(job, args='{"other": 1}'), replace(a_job(), queue="other")])
     SqliteKeeper(path).run(keeper.store.insert([job]))
 
     async def story() -> None:

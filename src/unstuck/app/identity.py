@@ -9,13 +9,13 @@ in a namespace of our own: the same text is the same job, everywhere, for ever.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
-from uuid import UUID, SafeUUID, uuid5
+from uuid import UUID, uuid5
 
 from unstuck.model.errors import BadArguments
+from unstuck.model.ids import chance, uuid_of
 
 NAMESPACE = UUID("6f9a1f0e-5d0b-5c38-9f2a-75e4c1d0a7b2")
 """Never change it: texts would name other jobs."""
@@ -24,9 +24,10 @@ TEXT_MAX = 1024
 
 
 class Ids:
-    """Makes UUIDv7s that rise. `clock` answers nanoseconds since the epoch, `dice` n random bytes."""
+    """Makes UUIDv7s that rise. `clock` answers nanoseconds since the epoch, `dice` n random bytes; without
+    dice chance is drawn for many ids at once."""
 
-    def __init__(self, clock: Callable[[], int] = time.time_ns, dice: Callable[[int], bytes] = os.urandom):
+    def __init__(self, clock: Callable[[], int] = time.time_ns, dice: Callable[[int], bytes] | None = None):
         self._clock = clock
         self._dice = dice
         self._lock = threading.Lock()
@@ -38,16 +39,9 @@ class Ids:
         tick = (ns // 1_000_000) << 12 | (ns % 1_000_000) * 4096 // 1_000_000
         with self._lock:
             tick = self._last = max(tick, self._last + 1)
-        chance = int.from_bytes(self._dice(8), "big") & ((1 << 62) - 1)
-        return _uuid((tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | chance)
-
-
-def _uuid(number: int) -> UUID:
-    """`UUID(int=number)` for a number that is one: its constructor asks so much that it costs thrice this."""
-    made = object.__new__(UUID)
-    object.__setattr__(made, "int", number)
-    object.__setattr__(made, "is_safe", SafeUUID.unknown)
-    return made
+        dice = self._dice
+        end = chance() if dice is None else int.from_bytes(dice(8), "big") & ((1 << 62) - 1)
+        return uuid_of((tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | end)
 
 
 def id_of(name: UUID | str) -> UUID:

@@ -41,8 +41,8 @@ def uuid7(unix_ms: int | None = None, random_bytes: bytes | None = None) -> UUID
     """A UUIDv7 (RFC 9562) of this millisecond; both parts can be given, for tests and simulations."""
     ms = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
     if random_bytes is not None:
-        chance = int.from_bytes(random_bytes[:10], "big")
-        lower = _SAYS_7 | (chance >> 68) << 64 | (chance & 0x3FFF_FFFF_FFFF_FFFF)
+        given = int.from_bytes(random_bytes[:10], "big")
+        lower = _SAYS_7 | (given >> 68) << 64 | (given & 0x3FFF_FFFF_FFFF_FFFF)
     else:
         try:
             lower = _chances.pop()
@@ -64,3 +64,12 @@ def _drawn() -> int:
             return _chances.pop()
         except IndexError:
             continue  # other threads have taken them all
+
+
+def chance() -> int:
+    """62 bits of chance, as the end of an id holds them."""
+    try:
+        drawn = _chances.pop()
+    except IndexError:
+        drawn = _drawn()
+    return drawn & 0x3FFF_FFFF_FFFF_FFFF

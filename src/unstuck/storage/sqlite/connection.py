@@ -86,8 +86,8 @@ class SqliteConnection:
         Each statement of a plan that only reads sees a snapshot of its own, as on PostgreSQL: a transaction
         around it would treble the statements of an idle worker.
         """
-        self._check_file()
         self._is_first = not mode.is_reading
+        self._check_file()
         if mode is Mode.SNAPSHOT:
             self._patiently("BEGIN DEFERRED")
         elif mode is not Mode.READ:
@@ -105,7 +105,8 @@ class SqliteConnection:
                 if self._changes_all(request):
                     return shortcuts.answer_of_all(request)
                 self._raw.execute("ROLLBACK")
-                self._patiently("BEGIN IMMEDIATE")
+                self.begin(Mode.TRANSACTION)
+                self._is_first = False
             if shortcuts.is_claim(request):
                 return self._claim(request)
             found: list[tuple[Any, ...]] = []
