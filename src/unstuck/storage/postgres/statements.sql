@@ -76,3 +76,29 @@ WHERE c.relkind = 'r' AND pg_catalog.pg_table_is_visible(c.oid) AND c.relname {o
 -- name: integrity
 -- Checksums and pages are the server's own business.
 SELECT CAST(NULL AS text) WHERE false
+
+-- part: line_columns
+-- What a line about a job is written as.
+record, number, kind, name, at, created_at, timeout_us, options, {part job_columns}
+
+-- part: line_values
+-- The facts of a job in that order; of its policy what differs from the default.
+NEW.created_at, NEW.timeout_us,
+CASE
+    WHEN NEW.options <> '{}' THEN json_build_object(
+        'tries', NEW.options::jsonb -> 'tries', 'crash_limit', NEW.options::jsonb -> 'crash_limit',
+        'loss_limit', NEW.options::jsonb -> 'loss_limit'
+    )::text
+END,
+NEW.state, NEW.reason, NEW.generation, NEW.fence, NEW.queue, NEW.task, NEW.priority, NEW.line, NEW.wake_at,
+NEW.expires_at, NEW.claimed_at, NEW.finished_at, NEW.keep_until, NEW.failures, NEW.crashes, NEW.losses,
+NEW.handbacks, NEW.snoozes, NEW.worker_id, NEW.verdict_id, NEW.cancel_asked_at
+
+-- name: events
+-- A page of the event log, record by record, each in its own order; what was written as columns becomes the document.
+SELECT NEW.record, NEW.number, NEW.kind, NEW.name, {micros NEW.at},
+    CASE WHEN NEW.state IS NULL THEN NEW.facts ELSE CAST({part job_facts} AS text) END
+FROM {events} AS NEW
+WHERE (NEW.record, NEW.number) > (:after_record, :after_number)
+ORDER BY NEW.record, NEW.number
+LIMIT :limit
