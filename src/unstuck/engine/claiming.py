@@ -5,7 +5,7 @@ line where its own last claim ended (the cursor), because the head of the index 
 that are gone but not yet vacuumed. An empty answer sends the cursor back to the start once; a course that
 is empty from there is dry until the next look sees something ready. More than the free places is claimed
 only for tasks whose recent mean is under 50 ms: under 5 ms what can start within half a poll, else what bridges
-the time until the next claim answers.
+the time until the next claim answers, as measured.
 
 Where the store has one writer only (`companion`), a claim takes along what has ended since the last commit, and waits
 for endings that are on their way: their two commits become one.
@@ -32,8 +32,13 @@ from unstuck.storage.protocol import Cursor
 PREFETCH_MAX = 500
 VERY_FAST_SECONDS = 0.005
 AHEAD_SECONDS = 0.02
-"""How long what is claimed ahead of tasks from 5 to 50 ms may last: a claim's round trip on a busy machine, so that
-no place is empty meanwhile, and no more, because somebody else could be running it."""
+AHEAD_SECONDS_MAX = 0.1
+AHEAD_ROUND_TRIPS = 4
+"""How long what is claimed ahead of tasks from 5 to 50 ms may last: so many of our own claims' recent round trips,
+within these bounds. Half of it is left when the next claim goes, so that no place is empty until it answers; and no
+more, because somebody else could be running it."""
+
+MEMORY_OF_ROUND_TRIP = 0.2
 
 UNSETTLED_MAX = 1000
 """So many endings that the store has not confirmed mean that it cannot follow: nothing is claimed ahead then."""
@@ -70,11 +75,15 @@ class Claiming:
         ]
         self._cursors: dict[Course, Cursor] = {}
         self._dry: set[Course] = set()
+        # Queues of which nothing is known but a hint.
+        self._hinted: set[str] = set()
         self._turn = 0
         self._fruitful = 0
+        self._round_trip = 0.0
 
     def look_back(self, queue: str) -> None:
         """Start the next scans of this queue at its head."""
+        self._hinted.discard(queue)
         for course in self._courses:
             if course.share.name == queue:
                 self._cursors.pop(course, None)
@@ -84,9 +93,11 @@ class Claiming:
             self._turn = self._fruitful
 
     def expect(self, queue: str) -> None:
-        """A hint says that this queue has work: claim from its head now, before any look."""
+        """A hint says that this queue has work: claim from its head now, once, before the look that says more."""
         self.look_back(queue)
-        self._shift.ready.setdefault(queue, 0)
+        if queue not in self._shift.ready:
+            self._shift.ready[queue] = 0
+            self._hinted.add(queue)
         self._shift.claim_now()
 
     async def round(self) -> float:
@@ -131,7 +142,7 @@ class Claiming:
         if course.is_prefetch:
             tasks = fast
             slowest = max((executor.mean(name) for name in tasks), default=1.0)
-            seconds = shift.settings.poll / 2 if slowest < VERY_FAST_SECONDS else AHEAD_SECONDS
+            seconds = shift.settings.poll / 2 if slowest < VERY_FAST_SECONDS else self._bridge()
             soon = int(executor.places(course.kind) * seconds / max(slowest, 1e-6))
             ahead = min(PREFETCH_MAX, soon) if len(shift.outbox) < UNSETTLED_MAX else 0
             # Many at once, or as many as there are places: what is left in hand lasts until the answer comes.
@@ -144,6 +155,9 @@ class Claiming:
             limit = min(limit, course.share.limit - self._in_hand(course.share.name))
         return tasks, min(limit, PREFETCH_MAX)
 
+    def _bridge(self) -> float:
+        return min(max(AHEAD_SECONDS, AHEAD_ROUND_TRIPS * self._round_trip), AHEAD_SECONDS_MAX)
+
     def _in_hand(self, queue: str) -> int:
         shift = self._shift
         running = sum(run.job.queue == queue for run in shift.runs.values())
@@ -153,6 +167,7 @@ class Claiming:
         shift = self._shift
         after = self._cursors.get(course)
         withdrawn = shift.page.withdrawn
+        began = shift.env.now()
         shift.claims_in_flight += 1
         try:
             plan = shift.store.claim(shift.id, course.share.name, tasks, limit, after)
@@ -168,7 +183,12 @@ class Claiming:
         self._has_failed = False
         now = shift.env.now()
         shift.page.round_trip = now
+        if course.share.name in self._hinted and len(jobs) < limit:
+            # The look that follows every hint is cheaper than asking course by course whether there is more.
+            self._hinted.discard(course.share.name)
+            shift.ready.pop(course.share.name, None)
         if jobs:
+            self._round_trip += MEMORY_OF_ROUND_TRIP * (now - began - self._round_trip)
             self._fruitful = self._courses.index(course)
             self._cursors[course] = Cursor(jobs[-1].line, jobs[-1].id)
         elif after is not None:

@@ -39,3 +39,34 @@ def test_a_queue_is_empty_only_when_a_claim_from_its_head_says_so(
         return len(bench.shift.runs)
 
     assert asyncio.run(story()) == (3 if short else 4)
+
+
+def test_a_hint_is_good_for_one_claim_and_the_look_behind_it_for_the_rest() -> None:
+    """What a hint stood for is claimed before anything is asked; whether there is more, one look says for all kinds."""
+
+    async def story() -> list[int]:
+        bench = Bench(waiting(), Task(lambda: None, Kind.PLAIN, "plain"))
+        bench.add(1)
+        bench.claiming.expect("default")
+        await bench.claim_all()
+        seen = [bench.shift.claims_made, len(bench.shift.runs)]
+        bench.add(1)
+        bench.add(1, task="plain")
+        bench.claiming.expect("default")
+        await bench.claiming.round()
+        await bench.looking.round()
+        await bench.claim_all()
+        return [*seen, len(bench.shift.runs) + len(bench.shift.outbox)]
+
+    assert asyncio.run(story()) == [1, 1, 3]
+
+
+def test_a_hint_that_brings_as_much_as_there_is_room_for_is_followed_up_without_a_look() -> None:
+    async def story() -> int:
+        bench = Bench(waiting(), concurrency=2)
+        bench.add(5)
+        bench.claiming.expect("default")
+        await bench.claiming.round()
+        return len(bench.shift.ready)
+
+    assert asyncio.run(story()) == 1

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.unit.engine.bench import Bench
+from tests.unit.engine.bench import Bench, Slow
 from tests.unit.engine.handling import Task
 from unstuck.engine.executing import FAST_SAMPLES
 from unstuck.engine.handler import Kind
@@ -77,3 +77,27 @@ def test_a_flood_of_fast_jobs_does_not_keep_slow_ones_from_being_claimed() -> No
         return {each.job.task for each in in_hand}
 
     assert "slow" in asyncio.run(story())
+
+
+@pytest.mark.parametrize(("round_trip", "fewest", "most"), [(0.0, 9, 12), (0.02, 20, 40), (5.0, 40, 44)])
+def test_what_is_claimed_ahead_lasts_until_the_next_claim_answers(
+    round_trip: float, fewest: int, most: int
+) -> None:
+    """Of a task of 10 ms, in four places: claims that take longer are bridged by more, up to a tenth of a second."""
+
+    async def story() -> int:
+        work = Paced(0.01)
+        bench = Bench(Task(work, Kind.ASYNC), slots=400, concurrency=PLACES, lease=3600.0)
+
+        def answers(plan: str) -> None:
+            bench.seconds += round_trip if plan == "claim" else 0.0
+
+        bench.shift.claim_lane = Slow(bench.shift.claim_lane, answers)
+        await known(bench, work)
+        work.waits = True
+        bench.add(200)
+        await bench.looking.round()
+        await bench.claim_all()
+        return len(bench.shift.buffer) + len(bench.shift.runs)
+
+    assert fewest <= asyncio.run(story()) <= most
