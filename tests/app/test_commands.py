@@ -13,9 +13,8 @@ import pytest
 from tests.app.hand import Hand
 from unstuck import App, OutcomeUnknown, StoreUnavailable
 from unstuck.app import commands
-from unstuck.app.commands import Command, Hint, Pause, QueueWatch
+from unstuck.app.commands import Command, Pause, QueueWatch, Telling
 from unstuck.model.job import NewJob
-from unstuck.storage.plan import Plan
 
 JOB = NewJob(uuid4(), "mail", "t", "{}")
 
@@ -38,19 +37,18 @@ class Script:
         wish = next(command)
         while True:
             try:
-                if isinstance(wish, Plan):
-                    self.plans.append(wish.name)
-                    self.now += self.seconds
-                    answer = self.answers.pop(0)
-                    wish = command.throw(answer) if isinstance(answer, Exception) else command.send(answer)
-                elif isinstance(wish, Pause):
+                if isinstance(wish, Pause):
                     self.pauses.append(wish.seconds)
                     self.now += wish.seconds
                     wish = command.send(None)
                 else:
-                    assert isinstance(wish, Hint)
-                    self.hints.append(wish.queues)
-                    wish = command.send(None)
+                    plan = wish.plan if isinstance(wish, Telling) else wish
+                    self.plans.append(plan.name)
+                    self.now += self.seconds
+                    answer = self.answers.pop(0)
+                    if isinstance(wish, Telling) and wish.queues and not isinstance(answer, Exception):
+                        self.hints.append(wish.queues)
+                    wish = command.throw(answer) if isinstance(answer, Exception) else command.send(answer)
             except StopIteration as stop:
                 return stop.value
 

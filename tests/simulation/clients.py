@@ -164,7 +164,7 @@ class Client:
 
 async def follow(world: World, lane: Any, command: Any) -> Any:
     """Fulfil a command's wishes over this lane; `app.commands.aperform`, in this world."""
-    from unstuck.app.commands import Hint, Pause
+    from unstuck.app.commands import Pause, Telling
 
     try:
         wish = next(command)
@@ -175,8 +175,10 @@ async def follow(world: World, lane: Any, command: Any) -> Any:
                     answer = await lane.run(wish, 2.0)
                 elif isinstance(wish, Pause):
                     await asyncio.sleep(wish.seconds)
-                elif isinstance(wish, Hint):
-                    world.hint(wish.queues)
+                elif isinstance(wish, Telling):
+                    answer = await lane.run(wish.plan, 2.0)
+                    if wish.queues:
+                        world.hint(wish.queues)
             except StoreError as error:
                 wish = command.throw(error)
             else:

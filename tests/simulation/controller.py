@@ -139,6 +139,7 @@ class Controller:
         """A session at rest. `character`: settings that it has, such as ("enable_seqscan", "off")."""
         if self._idle:
             session = self._idle.pop()
+            self.now(session, "DEALLOCATE ALL")  # a new connection knows of nothing prepared
         else:
             key = len(self._all) + 1
             session = Session(waiting.wait_conn(generators.connect(self._conninfo), 0.1), key)

@@ -13,7 +13,9 @@ import pytest
 
 from unstuck import App
 from unstuck.model.ids import uuid7
-from unstuck.model.job import NewJob
+from unstuck.model.job import ClaimedJob, NewJob
+from unstuck.model.worker import NewWorker
+from unstuck.storage.postgres import shortcuts
 from unstuck.storage.postgres.arrays import packed
 from unstuck.storage.postgres.keeper import PostgresKeeper
 from unstuck.storage.postgres.shortcuts import PREPARED_AT
@@ -87,9 +89,72 @@ def test_nothing_is_prepared_behind_a_pooler(pgbouncer_url: str, postgres_url: s
     keeper = PostgresKeeper(pgbouncer_url)
     for _ in range(PREPARED_AT + 3):
         keeper.run(keeper.store.insert([a_job()]))
-    assert not keeper._pool._idle[0]._shortcuts._is_prepared
+    assert not keeper._pool._idle[0]._shortcuts._prepared
     assert count(keeper) == PREPARED_AT + 3
     keeper.close()
+
+
+def test_the_first_hint_for_a_queue_goes_out_with_the_insert_itself(keeper: PostgresKeeper) -> None:
+    """By the process that inserts; for a while after it hints go their own way again, and none is lost."""
+    for _ in range(PREPARED_AT):
+        keeper.run(keeper.store.insert([a_job()]))
+    inserter = raw_of(keeper).info.backend_pid
+    with psycopg.connect(keeper.address.conninfo, autocommit=True) as ear:
+        ear.execute("LISTEN unstuck_hints")
+        for _ in range(2):
+            keeper.run_telling(keeper.store.insert([a_job()]), ["q"])
+        said = list(ear.notifies(timeout=10, stop_after=2))
+    assert [each.payload for each in said] == ["q q", "q q"]
+    assert [each.pid == inserter for each in said] == [True, False]
+
+
+def test_the_first_hint_goes_out_so_in_the_other_colour_too(keeper: PostgresKeeper) -> None:
+    async def main() -> None:
+        for _ in range(PREPARED_AT):
+            await keeper.arun(keeper.store.insert_each([a_job()]))
+        (connection,) = keeper._async_pools[asyncio.get_running_loop()]._idle
+        with psycopg.connect(keeper.address.conninfo, autocommit=True) as ear:
+            ear.execute("LISTEN unstuck_hints")
+            await keeper.arun_telling(keeper.store.insert_each([a_job()]), ["q"])
+            (said,) = list(ear.notifies(timeout=10, stop_after=1))
+        assert (said.payload, said.pid) == ("q q", connection._raw.info.backend_pid)
+        await keeper.aclose()
+
+    asyncio.run(main())
+
+
+def test_an_insert_that_fails_names_nothing_and_one_of_many_queues_is_hinted_as_ever(
+    keeper: PostgresKeeper,
+) -> None:
+    for _ in range(PREPARED_AT):
+        keeper.run(keeper.store.insert([a_job()]))
+    with psycopg.connect(keeper.address.conninfo, autocommit=True) as ear:
+        ear.execute("LISTEN unstuck_hints")
+        with pytest.raises(psycopg.Error):
+            keeper.run_telling(keeper.store.insert([a_job(codec=1 << 40)]), ["q"])
+        keeper.run_telling(keeper.store.insert([a_job(), a_job(queue="p")]), ["p", "q"])
+        said = list(ear.notifies(timeout=10, stop_after=2))
+    assert sorted(each.payload for each in said) == ["q p", "q q"]
+
+
+@pytest.mark.parametrize(("rest", "count"), [(-1.0, 1), (3600.0, 0)], ids=["rested", "in a stream"])
+def test_a_claim_is_prepared_after_a_rest_only_and_brings_the_same(
+    keeper: PostgresKeeper, monkeypatch: pytest.MonkeyPatch, rest: float, count: int
+) -> None:
+    monkeypatch.setattr(shortcuts, "REST_SECONDS", rest)
+    names = ("plain", 'quoted " and \\', "a,b {c} ü")
+    worker = uuid7()
+    keeper.run(keeper.store.register(NewWorker(worker, "child", None, "h", 1, 60_000_000, ("q",), names)))
+    jobs = [a_job(task=name, args='{"n":1}', timeout_us=5) for name in names * 3]
+    keeper.run(keeper.store.insert(jobs))
+    taken: list[ClaimedJob] = []
+    for _ in range(len(jobs)):
+        taken += keeper.run(keeper.store.claim(worker, "q", names, 1))
+    assert [job.id for job in taken] == [job.id for job in sorted(jobs, key=lambda job: job.id)]
+    for job, new in zip(taken, sorted(jobs, key=lambda job: job.id), strict=True):
+        assert (job.task, job.args, job.timeout_us, job.fence) == (new.task, new.args, 5, 1)
+    found = raw_of(keeper).execute("SELECT name FROM pg_prepared_statements").fetchall()
+    assert len(found) == count
 
 
 def test_inside_a_transaction_of_the_callers_nothing_is_tried(

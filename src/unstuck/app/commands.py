@@ -1,6 +1,6 @@
 """Everything that can be asked of the store from the front door, written once for both colours.
 
-A command is a generator that yields wishes (a `Plan` to run, a `Pause`, a `Hint` to send) and is sent
+A command is a generator that yields wishes (a `Plan` to run, a `Pause`, a plan with a hint beside it) and is sent
 their answers; `perform` and `aperform` fulfil them, blocking or awaiting. A plan is atomic, a command is
 not: between two plans the world may move, so each command reads again where that matters.
 
@@ -51,13 +51,14 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
-    """Wake workers of these queues, if that is possible; nothing depends on it."""
+class Telling:
+    """Run a plan, and wake workers of these queues if it does not fail; nothing depends on their waking."""
 
+    plan: Plan[Any]
     queues: frozenset[str]
 
 
-Command = Generator[Plan[Any] | Pause | Hint, Any, R]
+Command = Generator[Plan[Any] | Pause | Telling, Any, R]
 
 
 def perform(keeper: Keeper, command: Command[R]) -> R:
@@ -72,7 +73,7 @@ def perform(keeper: Keeper, command: Command[R]) -> R:
                 elif isinstance(wish, Pause):
                     time.sleep(wish.seconds)
                 else:
-                    keeper.hint(wish.queues)
+                    answer = keeper.run_telling(wish.plan, wish.queues)
             except StoreError as error:
                 wish = command.throw(error)
             else:
@@ -95,7 +96,7 @@ async def aperform(keeper: Keeper, command: Command[R]) -> R:
                 elif isinstance(wish, Pause):
                     await asyncio.sleep(wish.seconds)
                 else:
-                    await keeper.ahint(wish.queues)
+                    answer = await keeper.arun_telling(wish.plan, wish.queues)
             except StoreError as error:
                 wish = command.throw(error)
             else:
@@ -111,9 +112,10 @@ def enqueue(
 ) -> Command[list[Inserted]]:
     """Insert jobs, all or none, and wake whoever can run them now."""
     end, pause = clock() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
+    queues = due_queues(jobs)
     while True:
         try:
-            answers: list[Inserted] = yield store.insert(jobs)
+            answers: list[Inserted] = yield Telling(store.insert(jobs), queues)
             break
         except StoreUnavailable:
             # OutcomeUnknown is one of these. The same ids go again, so what did happen does not happen twice.
@@ -121,7 +123,7 @@ def enqueue(
                 raise
             yield Pause(pause)
             pause = min(pause * 2, WAIT_LAST_SECONDS)
-    yield from _tell(store, jobs, watch)
+    yield from _see(store, jobs, queues, watch)
     return answers
 
 
@@ -129,16 +131,14 @@ def enqueue_each(
     store: Store, jobs: Sequence[NewJob], watch: QueueWatch
 ) -> Command[list[Inserted | IdConflict]]:
     """Try once to insert jobs, each by itself but in one commit; see `grouping`."""
-    answers: list[Inserted | IdConflict] = yield store.insert_each(jobs)
-    yield from _tell(store, jobs, watch)
+    queues = due_queues(jobs)
+    answers: list[Inserted | IdConflict] = yield Telling(store.insert_each(jobs), queues)
+    yield from _see(store, jobs, queues, watch)
     return answers
 
 
-def _tell(store: Store, jobs: Sequence[NewJob], watch: QueueWatch) -> Command[None]:
-    """Jobs are in: wake whoever can run them now, and see, now and then, that there is somebody."""
-    queues = due_queues(jobs)
-    if queues:
-        yield Hint(queues)
+def _see(store: Store, jobs: Sequence[NewJob], queues: frozenset[str], watch: QueueWatch) -> Command[None]:
+    """Jobs are in: see, now and then, that there is somebody to run them."""
     if watch.wants_to_look(queues or {job.queue for job in jobs}):
         try:
             watch.saw((yield store.survey()))

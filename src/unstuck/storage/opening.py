@@ -13,7 +13,7 @@ file that did not exist before is given its tables when it is created.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -83,9 +83,19 @@ class Keeper(ABC):
     def hint(self, queues: Iterable[str]) -> None:
         """Say that these queues have work: at once, then at most once per queue and 50 ms. Never fails."""
 
-    async def ahint(self, queues: Iterable[str]) -> None:
-        """The same; it does not wait."""
-        self.hint(queues)
+    def run_telling(self, plan: Plan[R], queues: Collection[str]) -> R:
+        """Run a plan that brings work to these queues, and say so; in one go where the engine can."""
+        answer = self.run(plan)
+        if queues:
+            self.hint(queues)
+        return answer
+
+    async def arun_telling(self, plan: Plan[R], queues: Collection[str]) -> R:
+        """The same, awaiting."""
+        answer = await self.arun(plan)
+        if queues:
+            self.hint(queues)
+        return answer
 
     @abstractmethod
     def close(self) -> None:

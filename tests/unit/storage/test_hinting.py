@@ -21,14 +21,13 @@ def test_a_queue_rests_by_how_many_jobs_its_last_hint_stood_for(
     monkeypatch.setattr(hinting.time, "monotonic", lambda: clock.now)
     hinter = Hinter(Address("host=nowhere.invalid", "nowhere"), "channel")
     hinter._thread = SimpleNamespace()  # type: ignore[assignment]  # nobody sends: this test takes what is due
-    resting: dict[str, float] = {}
     for _ in range(calls):
         hinter.say(["a"])
-    assert hinter._next(resting) == {"a"}
-    assert resting["a"] == pytest.approx(clock.now + gap)
+    assert hinter._next() == {"a"}
+    assert hinter._resting["a"] == pytest.approx(clock.now + gap)
 
     hinter.say(["a", "b"])
-    assert hinter._next(resting) == {"b"}, "another queue does not wait for this one"
+    assert hinter._next() == {"b"}, "another queue does not wait for this one"
     assert hinter._pending.keys() == {"a"}
-    clock.now = resting["a"]
-    assert hinter._next(resting) == {"a"}
+    clock.now = hinter._resting["a"]
+    assert hinter._next() == {"a"}

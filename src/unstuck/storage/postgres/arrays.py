@@ -73,7 +73,7 @@ for _kind, _oid in _ARRAYS:
 
 def packed(given: Any) -> Any:
     """A list as one binary array; anything else, and what is not known to be the same, as it is."""
-    if not _is_list(given):
+    if not is_list(given):
         return given
     values = given
     count = len(values)
@@ -101,5 +101,6 @@ def packed(given: Any) -> Any:
     return form(_HEAD.pack(1, has_nulls, element, count, 1) + body)
 
 
-def _is_list(value: object) -> TypeGuard[list[Any]]:
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether it is a list, of whatever."""
     return type(value) is list

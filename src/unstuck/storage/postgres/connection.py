@@ -32,7 +32,7 @@ from unstuck.storage.plan import Mode, Request, Script, Statement
 from unstuck.storage.postgres.arrays import packed
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.errors import is_spent, not_connected, said
-from unstuck.storage.postgres.shortcuts import Shortcuts, Way, answer_to_fresh, fresh
+from unstuck.storage.postgres.shortcuts import Hint, Shortcuts, Way, answer_to_fresh, fresh
 from unstuck.storage.sql.library import Spelled, Style
 
 CONNECT_SECONDS = 10
@@ -103,6 +103,8 @@ class _Common:
         self._readable = _watch(raw.pgconn.socket)
         self._shortcuts = Shortcuts()
         self._is_first = False
+        self.hint: Hint | None = None
+        """What may be said with the commit of a single insert; none any more where it was."""
 
     @property
     def is_dead(self) -> bool:
@@ -179,10 +181,16 @@ class PostgresConnection(_Common):
 
     def execute(self, request: Request) -> Any:
         """The rows of one statement."""
+        try:
+            return self._execute(request)
+        finally:
+            self._shortcuts.used()
+
+    def _execute(self, request: Request) -> Any:
         is_first, self._is_first = self._is_first, False
         short = self._shortcuts
         if short.wants_to_know(request, self._mode):
-            short.learn(is_direct=self.served_by() == self.greeted_by)
+            short.learn(is_direct=self._is_utf8 and self.served_by() == self.greeted_by)
         way = short.way(request, self._mode, is_first=is_first)
         if way is not Way.USUAL:
             try:
@@ -203,7 +211,10 @@ class PostgresConnection(_Common):
 
     def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
         if way is Way.PREPARED:
-            return self._raw.wait(self._shortcuts.sending(self._pgconn, _by_name(self._dialect, request)))
+            block, spelled = _by_name(self._dialect, request)
+            rows = self._raw.wait(self._shortcuts.sending(self._raw, block, spelled, self.hint))
+            self.hint = None
+            return rows
         found: list[tuple[Any, ...]] = []
         for text, values in self._spelled(self._dialect, request):
             sent = fresh(text) if way is Way.FRESH else text
@@ -274,10 +285,16 @@ class AsyncPostgresConnection(_Common):
 
     async def execute(self, request: Request) -> Any:
         """The rows of one statement."""
+        try:
+            return await self._execute(request)
+        finally:
+            self._shortcuts.used()
+
+    async def _execute(self, request: Request) -> Any:
         is_first, self._is_first = self._is_first, False
         short = self._shortcuts
         if short.wants_to_know(request, self._mode):
-            short.learn(is_direct=await self.served_by() == self.greeted_by)
+            short.learn(is_direct=self._is_utf8 and await self.served_by() == self.greeted_by)
         way = short.way(request, self._mode, is_first=is_first)
         if way is not Way.USUAL:
             try:
@@ -298,9 +315,10 @@ class AsyncPostgresConnection(_Common):
 
     async def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
         if way is Way.PREPARED:
-            return await self._raw.wait(
-                self._shortcuts.sending(self._pgconn, _by_name(self._dialect, request))
-            )
+            block, spelled = _by_name(self._dialect, request)
+            rows = await self._raw.wait(self._shortcuts.sending(self._raw, block, spelled, self.hint))
+            self.hint = None
+            return rows
         found: list[tuple[Any, ...]] = []
         for text, values in self._spelled(self._dialect, request):
             sent = fresh(text) if way is Way.FRESH else text
@@ -353,10 +371,10 @@ def _watch(descriptor: int) -> Callable[[], bool]:
     return lambda: bool(watch.poll(0))
 
 
-def _by_name(dialect: PostgresDialect, request: Request) -> Spelled:
+def _by_name(dialect: PostgresDialect, request: Request) -> tuple[str, Spelled]:
     assert isinstance(request, Statement)
     (spelled,) = dialect.spell(request, Style.DOLLAR)
-    return spelled
+    return request.block, spelled
 
 
 def _packed(values: Mapping[str, Any]) -> Mapping[str, Any]:

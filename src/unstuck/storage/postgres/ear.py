@@ -103,11 +103,33 @@ class PostgresEar:
             await connection.close()
 
     async def _read(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        async for said in connection.notifies():
-            if said.payload.startswith(QUEUE):
-                self._heard.put_nowait(said.payload.removeprefix(QUEUE))
-            elif said.payload == ECHO + self._token:
-                self._echo.set()
+        """Take what is said in the very step in which the socket has it; ends with the error of a lost connection."""
+        loop, pgconn = asyncio.get_running_loop(), connection.pgconn
+        lost = loop.create_future()
+
+        def take() -> None:
+            try:
+                pgconn.consume_input()
+                while said := pgconn.notifies():
+                    self._take(said.extra.decode())
+            except (psycopg.Error, OSError, ValueError) as error:
+                loop.remove_reader(descriptor)
+                if not lost.done():
+                    lost.set_exception(error)
+
+        descriptor = pgconn.socket
+        loop.add_reader(descriptor, take)
+        try:
+            take()  # what came with the answer to LISTEN
+            await lost
+        finally:
+            loop.remove_reader(descriptor)
+
+    def _take(self, said: str) -> None:
+        if said.startswith(QUEUE):
+            self._heard.put_nowait(said.removeprefix(QUEUE))
+        elif said == ECHO + self._token:
+            self._echo.set()
 
     async def _prove(self, reading: asyncio.Task[None]) -> bool:
         """Say a word elsewhere and hear it here."""

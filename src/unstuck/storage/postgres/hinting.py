@@ -1,7 +1,8 @@
-"""Saying that a queue has work: NOTIFY on a connection of its own, never in anybody's transaction.
+"""Saying that a queue has work: NOTIFY on a connection of its own, never in a transaction of the user's.
 
 NOTIFY serialises commits, so one per job of a stream would cost more than it gives. The first hint goes at
-once. After one that stood for a single job the queue may be named again in 10 milliseconds: such jobs are
+once, for a single job even with the insert itself (`may_lead`), which spares its worker a round trip and a
+thread's waking. After one that stood for a single job the queue may be named again in 10 milliseconds: such jobs are
 few, and somebody may wait for each. After one that stood for several it rests 50 milliseconds, and so does
 everybody where so many hint that NOTIFY itself is waited for, since jobs gather meanwhile.
 
@@ -60,6 +61,17 @@ class Hinter:
                 atexit.register(self.flush)
             self._changed.notify_all()
 
+    def may_lead(self, queue: str) -> bool:
+        """Whether nobody has named this queue just now, so that whoever has work for it may do so by himself."""
+        if self._pid != os.getpid():
+            self._begin()
+        return queue not in self._pending and self._resting.get(queue, 0.0) <= time.monotonic()
+
+    def has_led(self, queue: str) -> None:
+        """Somebody has named it by himself, for a single job."""
+        with self._changed:
+            self._resting[queue] = time.monotonic() + GAP_SECONDS
+
     def flush(self, seconds: float = 0.5) -> None:
         """Wait until what was said has gone out, for that long at most."""
         if self._pid != os.getpid():
@@ -89,16 +101,17 @@ class Hinter:
         self._pid = os.getpid()
         self._changed = threading.Condition()
         self._pending: dict[str, int] = {}
+        # Until when a queue is not to be named again.
+        self._resting: dict[str, float] = {}
         self._is_sending = False
         self._is_closing = False
         self._thread = None
 
     def _work(self) -> None:
         connection: psycopg.Connection[Any] | None = None
-        resting: dict[str, float] = {}
         silent_until = 0.0
         try:
-            while (queues := self._next(resting)) is not None:
+            while (queues := self._next()) is not None:
                 if queues and time.monotonic() >= silent_until:
                     try:
                         connection = self._send(connection, queues)
@@ -114,11 +127,9 @@ class Hinter:
             if connection is not None:
                 connection.close()
 
-    def _next(self, resting: dict[str, float]) -> set[str] | None:
-        """The queues whose turn it is; none after a long silence; None when the thread is to end.
-
-        `resting` says until when a queue is not to be named again.
-        """
+    def _next(self) -> set[str] | None:
+        """The queues whose turn it is; none after a long silence; None when the thread is to end."""
+        resting = self._resting
         with self._changed:
             self._is_sending = False
             self._changed.notify_all()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -21,10 +21,11 @@ from unstuck.storage.plan import Lane, Plan, run, run_async
 from unstuck.storage.postgres.connection import Address, AsyncPostgresConnection, PostgresConnection
 from unstuck.storage.postgres.dialect import NOW, PostgresDialect
 from unstuck.storage.postgres.ear import PostgresEar
-from unstuck.storage.postgres.hinting import Hinter
+from unstuck.storage.postgres.hinting import QUEUE, Hinter
 from unstuck.storage.postgres.lane import PostgresLane
 from unstuck.storage.postgres.pools import AsyncPool, Pool
 from unstuck.storage.postgres.routing import route_of
+from unstuck.storage.postgres.shortcuts import Hint
 from unstuck.storage.postgres.store import PostgresStore
 
 R = TypeVar("R")
@@ -78,10 +79,21 @@ class PostgresKeeper(Keeper):
             raise
 
     def run(self, plan: Plan[R]) -> R:
+        return self._run(plan, None)[0]
+
+    def run_telling(self, plan: Plan[R], queues: Collection[str]) -> R:
+        hint = self._leading(queues)
+        answer, has_told = self._run(plan, hint)
+        self._tell(queues, has_told=has_told)
+        return answer
+
+    def _run(self, plan: Plan[R], hint: Hint | None) -> tuple[R, bool]:
+        """The answer, and whether the hint went out with it."""
         pool = self._pool
         connection = pool.take()
+        connection.hint = hint
         try:
-            return run(connection, plan)
+            return run(connection, plan), hint is not None and connection.hint is None
         except BaseException:
             # Whatever was raised, only a connection that is known to be at rest is used again.
             connection.is_spent = connection.is_spent or not connection.is_idle
@@ -90,12 +102,36 @@ class PostgresKeeper(Keeper):
             pool.give(connection)
 
     async def arun(self, plan: Plan[R]) -> R:
+        return (await self._arun(plan, None))[0]
+
+    async def arun_telling(self, plan: Plan[R], queues: Collection[str]) -> R:
+        hint = self._leading(queues)
+        answer, has_told = await self._arun(plan, hint)
+        self._tell(queues, has_told=has_told)
+        return answer
+
+    async def _arun(self, plan: Plan[R], hint: Hint | None) -> tuple[R, bool]:
         loop = asyncio.get_running_loop()
         pool = self._async_pools.get(loop)
         if pool is None:
             pool = self._async_pools[loop] = AsyncPool(self.aopen)
         async with pool.connection() as connection:
-            return await run_async(connection, plan)
+            connection.hint = hint
+            return await run_async(connection, plan), hint is not None and connection.hint is None
+
+    def _leading(self, queues: Collection[str]) -> Hint | None:
+        """The hint that may go out with the insert of a single job: the first for its queue in a while."""
+        if len(queues) != 1:
+            return None
+        (queue,) = queues
+        return (self._channel, QUEUE + queue) if self._hinter.may_lead(queue) else None
+
+    def _tell(self, queues: Collection[str], *, has_told: bool) -> None:
+        if has_told:
+            (queue,) = queues
+            self._hinter.has_led(queue)
+        elif queues:
+            self._hinter.say(queues)
 
     def lane(self, name: str) -> Lane:
         return PostgresLane(name, self.aopen)

@@ -1,11 +1,16 @@
-"""Shorter ways for the statements by which jobs come in, each with the usual way behind it.
+"""Shorter ways for the statements by which jobs come in and first go out, each with the usual way behind it.
 
 *Prepared*: what inserts a single job has one plan, whatever the tables hold, so parsing and planning it
 each time is waste, and so is most of what a driver does for a statement it has never seen: it is sent by
-name, its values as texts. But behind a pooler the next statement may meet another process, which knows of
+name, its values as texts, and a hint may go out with it (`hinting`). But behind a pooler the next statement may
+meet another process, which knows of
 nothing prepared. So a connection asks, at the third such statement, who answers, and prepares only where
-that is the process that said hello: a pooler makes up its greeting. Where the server has forgotten all the
-same, it says so before anything happens.
+that is the process that said hello: a pooler makes up its greeting. Where the server has forgotten all the same, it says so before anything happens.
+
+*Prepared after a rest*: the claim of a worker that had nothing to do is waited for, and planning takes the
+server longer than finding the one job. The server keeps planning it anew while it takes one plan for all
+values to be worse. But a plan that was kept while the table was small may scan it when it is large, until
+statistics come: so only what follows a rest goes this way, and of a stream nothing but its first claim.
 
 *Fresh*: ids are drawn for the jobs that bring them, so of many jobs none is there yet, unless this is a
 repetition. To be ready for one that is (`ON CONFLICT`) costs a third of the insert: an index look-up and a
@@ -16,6 +21,8 @@ undoing is ours to do: outside a transaction, or with the first statement of one
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -23,19 +30,28 @@ from typing import Any
 import psycopg
 from psycopg import generators
 from psycopg.abc import PQGen
+from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from unstuck.storage.plan import Mode, Request, Statement
+from unstuck.storage.postgres.arrays import is_list
 from unstuck.storage.sql.library import Spelled
 
-PREPARED = frozenset({"insert_one"})
+PREPARED = frozenset({"insert_one", "claim"})
+PREPARED_AFTER_REST = frozenset({"claim"})
+REST_SECONDS = 0.005
 FRESH = frozenset({"insert_alike"})
 PREPARED_AT = 3
-NAME = b"unstuck_insert_one"
+NAME = "unstuck_"
 FORGOTTEN = frozenset({"26000", "42P05", "0A000"})
 """The server does not know the prepared statement, knows another, or would answer in another shape."""
 TAKEN = "23505"
+MOMENT = 1184
+
+Raw = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
+Hint = tuple[str, str]
+"""A channel, and what is said on it."""
 
 
 class Way(Enum):
@@ -52,7 +68,8 @@ class Shortcuts:
     def __init__(self) -> None:
         self._uses = 0
         self._is_preparing = False
-        self._is_prepared = False
+        self._prepared: set[str] = set()
+        self._used_at = time.monotonic()
 
     def wants_to_know(self, request: Request, mode: Mode) -> bool:
         """Whether it is worth now to ask which process answers; counts the statements that make it so."""
@@ -65,24 +82,40 @@ class Shortcuts:
         """Whether the process that answers is the one that said hello."""
         self._is_preparing = is_direct
 
-    def sending(self, pgconn: PGconn, spelled: Spelled) -> PQGen[list[tuple[Any, ...]]]:
-        """Send a prepared statement, after preparing it where it is new; for `wait` of either colour."""
-        if not self._is_prepared:
-            pgconn.send_prepare(NAME, spelled.text.encode())
+    def used(self) -> None:
+        """Something was asked just now."""
+        self._used_at = time.monotonic()
+
+    def sending(
+        self, raw: Raw, block: str, spelled: Spelled, hint: Hint | None
+    ) -> PQGen[list[tuple[Any, ...]]]:
+        """Send a prepared statement, after preparing it where it is new; for `wait` of either colour. `hint` goes
+        out with the commit of an insert, if that inserts anything."""
+        pgconn, name, text = raw.pgconn, NAME + block, spelled.text
+        if hint is not None:
+            places = len(spelled.names)
+            name, text = f"{name}_telling", f"{text}, pg_notify(${places + 1}, ${places + 2})"
+        given = [*spelled.in_order, *(hint or ())]
+        if name not in self._prepared:
+            # What is not said is what the statement makes of it; a moment beside an interval would be taken for one.
+            kinds = [MOMENT if isinstance(value, datetime) else 0 for value in given]
+            pgconn.send_prepare(name.encode(), text.encode(), kinds)
             yield from _answered(pgconn)
-            self._is_prepared = True
-        values = [
-            None if value is None else str(value).encode()  # ids, texts and numbers say what they are
-            for value in spelled.in_order
-        ]
-        pgconn.send_query_prepared(NAME, values)
+            self._prepared.add(name)
+        pgconn.send_query_prepared(name.encode(), [_as_text(value) for value in given])
         answer = yield from _answered(pgconn)
-        return [()] * answer.ntuples
+        if block not in PREPARED_AFTER_REST:
+            return [()] * answer.ntuples
+        reading = Transformer(raw)
+        reading.set_pgresult(answer)
+        return reading.load_rows(0, answer.ntuples, tuple)
 
     def way(self, request: Request, mode: Mode, *, is_first: bool) -> Way:
         """The shortest way for this request; `is_first`: nothing was done yet in the transaction, if there is one."""
         if self._is_preparing and _is_alone(request, mode, PREPARED):
-            return Way.PREPARED
+            has_rested = time.monotonic() - self._used_at > REST_SECONDS
+            if has_rested or not _is_of(request, PREPARED_AFTER_REST):
+                return Way.PREPARED
         if _is_alone(request, mode, FRESH) or (
             mode is Mode.TRANSACTION and is_first and _is_of(request, FRESH)
         ):
@@ -103,6 +136,16 @@ def _is_of(request: Request, blocks: frozenset[str]) -> bool:
 
 def _is_alone(request: Request, mode: Mode, blocks: frozenset[str]) -> bool:
     return mode is Mode.WRITE and _is_of(request, blocks)
+
+
+def _as_text(value: Any) -> bytes | None:
+    """Ids, texts and numbers say what they are; a list is an array of them."""
+    if value is None:
+        return None
+    if is_list(value):
+        quoted = (str(each).replace("\\", "\\\\").replace('"', '\\"') for each in value)
+        return ("{" + ",".join(f'"{each}"' for each in quoted) + "}").encode()
+    return str(value).encode()
 
 
 def _answered(pgconn: PGconn) -> PQGen[PGresult]:
