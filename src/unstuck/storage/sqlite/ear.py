@@ -27,6 +27,8 @@ FIRST_SECONDS = 0.001
 """After the kernel's word: the shortest time in which a disk may have made a commit durable."""
 PATIENCE_SECONDS = 1.0
 """For how long a commit is waited for after the last write to the log."""
+DISK_SECONDS = 0.03
+"""For how long, where one was seen that may be another: a slow disk's time for a commit."""
 
 _IN_MODIFY = 0x2
 _IN_CREATE = 0x100
@@ -77,18 +79,16 @@ class SqliteEar:
         while not self._is_closed:
             await self._written()
             pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
-            was_unseen = is_last = False
+            was_unseen = False
             while not self._is_closed and self._loop.time() < until:
                 await asyncio.sleep(pause)
                 pause *= 3
                 if self._heard.is_set():
                     self._heard.clear()
                     pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
-                    was_unseen = is_last = False
+                    was_unseen = False
                 version = self._ask_version()
                 if version is not None and version == self._version:
-                    if is_last:
-                        break
                     was_unseen = True
                     continue
                 self._version = version
@@ -96,8 +96,8 @@ class SqliteEar:
                 if was_unseen or version is None:
                     # Nothing was written since it could not be seen: it is the commit that was heard of.
                     break
-                # It may be the commit before that one, so it is asked once more.
-                is_last = True
+                # It may be the commit before that one, which the disk has still before it.
+                until = self._loop.time() + DISK_SECONDS
 
     async def _written(self) -> None:
         """Wait until something is written to the log."""
