@@ -87,7 +87,13 @@ class Settling:
 
     def _goes_with_a_claim(self) -> bool:
         asks = self.is_claiming_next
-        return asks is not None and not self._is_alone and bool(self._shift.outbox) and asks()
+        return asks is not None and not self._is_alone and self._may_be_lent() and asks()
+
+    def _may_be_lent(self) -> bool:
+        """Whether there is something, and nothing that inserts jobs: one must not be claimed before it was there
+        for everybody to see."""
+        outbox = self._shift.outbox
+        return bool(outbox) and not any(each.effects for each in islice(outbox.values(), self._group_max))
 
     @property
     def is_under_way(self) -> bool:
@@ -102,7 +108,7 @@ class Settling:
     def lend(self) -> Sequence[Verdict]:
         """What waits for the store, for a transaction that goes there anyway; `take_back` must follow where there
         is anything. Nothing, where a group that was lent did not arrive: this loop finds out why."""
-        if self._is_under_way or self._is_alone:
+        if self._is_under_way or self._is_alone or not self._may_be_lent():
             return ()
         group = list(islice(self._shift.outbox.values(), self._group_max))
         self._is_under_way = bool(group)
