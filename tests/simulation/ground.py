@@ -38,6 +38,10 @@ class Ground(ABC):
     def connect(self) -> Connection:
         """One more connection."""
 
+    def eye(self) -> Connection:
+        """A connection that only reads, for a question from outside; whoever asks closes it."""
+        return self.connect()
+
     @abstractmethod
     def rows(self) -> Rows:
         """Jobs and workers by id, as committed; a row that has not changed is the same object."""

@@ -207,6 +207,9 @@ class PostgresGround(Ground):
     def read(self, plan: Plan[Any]) -> Any:
         return run(self._eye, plan)
 
+    def eye(self) -> PostgresConnection:
+        return PostgresConnection(self.stand.address, copy.copy(self._dialect))
+
     def rows(self) -> Rows:
         cursor = self._eye._raw.execute(self._look)
         self._see_jobs({shape.uuid(row[0]): row for row in cursor.fetchall()})

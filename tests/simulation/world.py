@@ -254,7 +254,7 @@ class World:
         """What the product itself says of a job."""
         from unstuck.app import commands
 
-        eye = self.ground.connect()
+        eye = self.ground.eye()
         command = commands.explain(self.ground.store, job_id)
         try:
             wish = next(command)
