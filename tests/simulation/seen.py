@@ -93,8 +93,8 @@ class Seen:
         return self._world.loop.now
 
     def find(self, check: str, sentence: str, subject: UUID | None) -> None:
-        """A promise is broken."""
-        if len(self.findings) < FINDINGS_MAX:
+        """A promise is broken. What the dead still do while a world that is over winds down breaks none."""
+        if len(self.findings) < FINDINGS_MAX and not self._world.is_over:
             self.findings.append(Finding(check, sentence, self.now, subject))
             self._world.tell("auditor", f"FOUND [{check}] {sentence}", subject)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.__main__ import main
 from tests.simulation.story import LINES_MAX, lived, smallest, told, words_of
 from tests.simulation.test_planted import attempt_counted_at_hand_back
-from tests.simulation.world import Outcome, Scenario
+from tests.simulation.world import Outcome, Scenario, World
 
 SEEDS = range(60)
 RUNS = 30
@@ -43,3 +43,10 @@ def test_it_shrinks_tells_and_fails_again(broken: Outcome, capsys: pytest.Captur
 
 def test_a_story_that_is_told_twice_is_the_same(broken: Outcome) -> None:
     assert lived(broken.scenario).log() == broken.log()
+
+
+def test_what_winds_down_after_a_world_breaks_nothing() -> None:
+    world = World(Scenario(1))
+    outcome = world.run()
+    world.auditor.seen.find("nothing lost", "is said by one of the dead", None)
+    assert not outcome.findings
