@@ -15,7 +15,7 @@ import pytest
 
 from tests.app import alone
 from tests.app.hand import Hand
-from tests.processes.crew import children_of, is_alive
+from tests.processes.crew import children_of, command_of, is_alive
 from unstuck import Job, State
 from unstuck.engine.handler import Kind
 from unstuck.engine.isolating import Isolating
@@ -35,6 +35,12 @@ def path(tmp_path: Path) -> Iterator[str]:
         connection.execute("CREATE TABLE effects (id integer)")
     yield str(path)
     alone.app.close()
+
+
+def isolated_ones() -> list[int]:
+    """The living processes of isolated attempts; this process may have others, such as servers."""
+    found = [pid for pid in children_of(os.getpid()) if is_alive(pid)]
+    return [pid for pid in found if "unstuck.engine.isolated" in command_of(pid)]
 
 
 def begun(job: Job[object], hand: Hand) -> tuple[Isolating, Run]:
@@ -92,7 +98,7 @@ def test_what_it_said_before_it_was_stopped_counts(path: str, tmp_path: Path) ->
         attempt = asyncio.ensure_future(isolating.run(run))
         while not run.context.take_lines():  # noqa: ASYNC110 - another process says so
             await asyncio.sleep(0.01)
-        (pid,) = [pid for pid in children_of(os.getpid()) if is_alive(pid)]
+        (pid,) = isolated_ones()
         go.touch()
         while is_alive(pid):
             time.sleep(0.01)  # noqa: ASYNC251 - the loop is what stands still
@@ -115,4 +121,4 @@ def test_what_had_said_nothing_when_it_was_stopped_is_stopped(path: str, tmp_pat
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(stop_it())
-    assert not [pid for pid in children_of(os.getpid()) if is_alive(pid)]
+    assert not isolated_ones()

@@ -252,6 +252,21 @@ class PostgresWire(Wire):
         self._backend = raw.info.backend_pid
         fuse.wires.append(self)
 
+    @property
+    def pgconn(self) -> Any:
+        """What a prepared statement is sent through, below the cursors."""
+        return self._raw.pgconn
+
+    @property
+    def adapters(self) -> Any:
+        """How its values are read."""
+        return self._raw.adapters
+
+    @property
+    def connection(self) -> Any:
+        """The driver's own."""
+        return self._raw
+
     def cut(self) -> None:
         self._terminate(self._backend)
 

@@ -40,7 +40,7 @@ class Boss:
 
     def children(self) -> list[int]:
         """The pids of its living children."""
-        return [pid for pid in children_of(self.pid) if "unstuck.engine.child" in _command_of(pid)]
+        return [pid for pid in children_of(self.pid) if "unstuck.engine.child" in command_of(pid)]
 
     def kill(self) -> float:
         """SIGKILL the supervisor alone; answers the moment."""
@@ -187,7 +187,8 @@ def state_of(pid: int) -> str:
     return text.rpartition(")")[2].split()[0]
 
 
-def _command_of(pid: int) -> str:
+def command_of(pid: int) -> str:
+    """The words that the process was started with; empty where there is none."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
