@@ -45,6 +45,10 @@ ERRORS_IN_TURN = (Fault.REFUSED, Fault.CONFLICT, Fault.STRANGE)
 REPETITIONS = 3
 
 
+class NotReached(AssertionError):
+    """The operation ended before the request at which it was to be struck."""
+
+
 @dataclass
 class Untouched:
     """How the operation goes where nothing goes wrong: its requests, and the rows after each of them."""
@@ -100,7 +104,12 @@ class Sweep:
                     continue
                 self.tally.cases += 1
                 with told(self._where(at, fault, untouched)):
-                    self.strike(at, fault, untouched)
+                    try:
+                        self.strike(at, fault, untouched)
+                    except NotReached:
+                        # Once in some ten thousand cases the server closes a connection that nobody has touched, before
+                        # the point; why is not known. The case has struck nothing then, and is done again, once.
+                        self.strike(at, fault, untouched)
         return untouched
 
     def set_up(self) -> Any:
@@ -153,7 +162,8 @@ class Sweep:
         acting = Acting(self.stage, fuse, self.house, self.colour)
         try:
             error, answer = self._struck(acting, prepared)
-            assert fuse.is_burnt, f"the point was not reached: {error!r} after {fuse.requests}"
+            if not fuse.is_burnt:
+                raise NotReached(f"the point was not reached: {error!r} after {fuse.requests}")
             i = at if fault.is_applied else at - 1
             if fault.is_deadly or (error is not None and not self.scenario.goes_on):
                 self._compare(untouched.contents[i])
