@@ -17,6 +17,7 @@ import asyncio
 import json
 import os
 import signal
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from tests.crashpoints.auditing import FINAL_STATES, Wanted, audit
 from tests.crashpoints.recovering import Fresh
 from tests.crashpoints.stages import Content, Stage
 from tests.crashpoints.striking import Dead, Fault, Fuse
-from unstuck.model.errors import Misuse, OutcomeUnknown, StoreError
+from unstuck.model.errors import Misuse, OutcomeUnknown, StoreError, StoreUnavailable
 from unstuck.model.states import State
 from unstuck.storage.plan import Plan
 
@@ -45,8 +46,8 @@ ERRORS_IN_TURN = (Fault.REFUSED, Fault.CONFLICT, Fault.STRANGE)
 REPETITIONS = 3
 
 
-class NotReached(AssertionError):
-    """The operation ended before the request at which it was to be struck."""
+class Unprovoked(AssertionError):
+    """The store went away before the request at which it was to be struck: nothing has been struck."""
 
 
 @dataclass
@@ -106,9 +107,10 @@ class Sweep:
                 with told(self._where(at, fault, untouched)):
                     try:
                         self.strike(at, fault, untouched)
-                    except NotReached:
-                        # Once in some ten thousand cases the server closes a connection that nobody has touched, before
-                        # the point; why is not known. The case has struck nothing then, and is done again, once.
+                    except Unprovoked as gone:
+                        # Twice in some ten gates PostgreSQL closed a connection that nobody had touched; why is not
+                        # known. It is told at the end of the run, and the case is done again, once.
+                        warnings.warn(f"{self._where(at, fault, untouched)}: {gone}", stacklevel=1)
                         self.strike(at, fault, untouched)
         return untouched
 
@@ -162,8 +164,9 @@ class Sweep:
         acting = Acting(self.stage, fuse, self.house, self.colour)
         try:
             error, answer = self._struck(acting, prepared)
-            if not fuse.is_burnt:
-                raise NotReached(f"the point was not reached: {error!r} after {fuse.requests}")
+            if not fuse.is_burnt and isinstance(error, StoreUnavailable):
+                raise Unprovoked(f"{error!r} after {fuse.requests}")
+            assert fuse.is_burnt, f"the point was not reached: {error!r} after {fuse.requests}"
             i = at if fault.is_applied else at - 1
             if fault.is_deadly or (error is not None and not self.scenario.goes_on):
                 self._compare(untouched.contents[i])
