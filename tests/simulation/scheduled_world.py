@@ -126,10 +126,12 @@ class Crowd:
         auditor, store = self._world.auditor, self._world.server_store
         match kind:
             case "enqueue" | "enqueue each":
-                for errand in some:
-                    auditor.wanted(errand.new)
+                # An id that the store was told to forget would begin a second life, under the same fences.
+                known = [errand.new for errand in some if errand.new.id not in auditor.seen.forgotten]
+                for new in known:
+                    auditor.wanted(new)
                 insert = store.insert if kind == "enqueue" else store.insert_each
-                return insert([errand.new for errand in some])
+                return insert(known) if known else store.promote(5)
             case "prioritise":
                 return store.set_priority([(errand.new.id, self._dice.randint(-9, 9)) for errand in some])
             case "cancel":

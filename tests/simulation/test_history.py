@@ -38,7 +38,7 @@ def test_a_world_that_is_over_is_looked_at_from_all_sides(monkeypatch: pytest.Mo
 
 
 PLANTED: list[tuple[Plant, set[str]]] = [
-    (fence_guard_dropped, {"checker H6", "checker H10", "checker H11"}),
+    (fence_guard_dropped, {"checker H6", "checker H8", "checker H10", "checker H11"}),
     (attempt_counted_at_hand_back, {"checker H10"}),
     (leases_compared_instead_of_ends, {"checker H27"}),
 ]

@@ -56,11 +56,16 @@ def test_what_winds_down_after_a_world_breaks_nothing() -> None:
 def test_what_has_not_ended_can_be_explained_in_every_world(
     world: str, request: pytest.FixtureRequest
 ) -> None:
+    asked: World
     if world == "postgres":
         request.getfixturevalue("postgres_stand")
-    asked = World(Scenario(2, world))
+        from tests.simulation.scheduled_world import ScheduledWorld
+
+        asked = ScheduledWorld(Scenario(2, world))
+    else:
+        asked = World(Scenario(2, world))
     said: list[str] = []
-    asked.loop.after(20.0, lambda: said.extend(asked.explain(job_id) for job_id in asked.auditor.seen.rows))
+    asked.loop.after(5.0, lambda: said.extend(asked.explain(job_id) for job_id in asked.auditor.seen.rows))
     outcome = asked.run()
     assert not outcome.findings
     assert said and all(said)

@@ -346,7 +346,11 @@ class _Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        is_weather = "has not ticked" in record.msg
+        # Whom the storm kept from the store for ten leases, while it took the writes of others, leaves.
+        was_cut_off = self._world.loop.now <= self._world.weather.over_at + LEASE
+        is_weather = "has not ticked" in record.msg or (
+            was_cut_off and "leaves: the loop" in record.getMessage()
+        )
         if not isinstance(error, StoreError) and not is_weather and not self._world.is_over:
             process = PROCESS.get(None)
             self._world.loop.errors.append(f"{process} logs: {record.getMessage()}")
