@@ -120,7 +120,12 @@ class Endings:
         self._seen.counts["crashes"] += 1
         is_suspect = before.crashes >= 2 or before.losses >= 3
         if attempt is None:
-            self._seen.find("crashes convict the guilty", "counts a crash, and had not started", before.id)
+            # Of a host that was lost nobody knows what had started: whoever was alone on it, and a suspect, is convicted.
+            is_unseen = worker is not None and str(worker.reason) == "lapsed" and is_suspect
+            if not is_unseen:
+                self._seen.find(
+                    "crashes convict the guilty", "counts a crash, and had not started", before.id
+                )
             return
         process = attempt.process
         if not process.is_dead and (worker is None or worker.ended_at is None):
