@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import signal
 
+import hypothesis
 import pytest
+
+# Others are at work beside: a case that took long says nothing.
+hypothesis.settings.register_profile("beside others", deadline=None)
+hypothesis.settings.load_profile("beside others")
 
 # A run in the background of a script inherits an ignored SIGINT and would hand it on to every process here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
