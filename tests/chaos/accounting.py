@@ -135,10 +135,11 @@ def unaccounted(history: History) -> Iterator[str]:
 
 def affected(history: History) -> Iterator[str]:
     """An effect in one transaction with the ending is there once if the job succeeded, else not at all."""
+    had = Counter(job for job, _ in history.effects)
     for job in history.jobs.values():
         wanted = int(job.state == "succeeded" and job.task.endswith("work_inside"))
-        if history.effects.get(job.id, 0) != wanted:
-            yield f"effects: job {job.id} is {job.state} and had {history.effects.get(job.id, 0)} effects"
+        if had[job.id] != wanted:
+            yield f"effects: job {job.id} is {job.state} and had {had[job.id]} effects"
 
 
 def otherwise(history: History) -> Iterator[str]:

@@ -8,7 +8,6 @@ otherwise, whatever befell the connection.
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -17,7 +16,7 @@ from uuid import UUID
 import psycopg
 
 CREATE = "CREATE TABLE chaos_effects (job {id} NOT NULL, fence bigint NOT NULL)"
-READ = "SELECT job FROM chaos_effects"
+READ = "SELECT job, fence FROM chaos_effects"
 SECONDS = 10
 
 
@@ -56,7 +55,7 @@ def have(tx: Any, url: str, job: UUID, fence: int) -> None:
         tx.execute("INSERT INTO chaos_effects VALUES (%s, %s)", (job, fence))
 
 
-def read(url: str) -> Counter[UUID]:
-    """How many effects each job had."""
+def read(url: str) -> list[tuple[UUID, int]]:
+    """Job and fence of every effect."""
     with transaction(url) as tx:
-        return Counter(UUID(str(job)) for (job,) in tx.execute(READ).fetchall())
+        return [(UUID(str(job)), int(fence)) for job, fence in tx.execute(READ).fetchall()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -58,8 +58,8 @@ class History:
     attempts: Mapping[tuple[UUID, int], Attempt]
     workers: Mapping[UUID, Worker]
     faults: list[dict[str, Any]]
-    effects: Mapping[UUID, int] = field(default_factory=dict[UUID, int])
-    """How many effects each job had in a transaction with its ending."""
+    effects: Sequence[tuple[UUID, int]] = ()
+    """Job and fence of each effect that was had in a transaction with its ending."""
 
 
 def calls_of(lines: Iterable[str]) -> list[Call]:
@@ -108,6 +108,7 @@ def write(history: History, folder: Path) -> None:
         "attempts": history.attempts.values(),
         "workers": history.workers.values(),
         "ledger": history.ledger,
+        "effects": [{"job": job, "fence": fence} for job, fence in history.effects],
     }
     for name, rows in tables.items():
         with (folder / f"{name}.jsonl").open("w") as file:

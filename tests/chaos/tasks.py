@@ -119,7 +119,7 @@ def work_inside(seconds: float, ending: str) -> str:
 
     It opens a connection of its own, so an outage is a failure of its, for which it has the tries.
     """
-    tell("start")
+    tell("start", has_effect=True)
     job, has_ended = current(), False
     try:
         rest(seconds)

@@ -226,11 +226,11 @@ def ran_though_expired(history: History) -> None:
 
 def effect_twice(history: History) -> None:
     history.jobs = {**history.jobs, JOB: replace(history.jobs[JOB], task="work_inside")}
-    history.effects = {JOB: 2}
+    history.effects = [(JOB, 1), (JOB, 1)]
 
 
 def effect_of_a_failure(history: History) -> None:
-    history.effects = {OTHER: 1}
+    history.effects = [(OTHER, 1)]
 
 
 def at_once(history: History) -> None:

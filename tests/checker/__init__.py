@@ -3,12 +3,13 @@
     python -m tests.checker FOLDER        a line per invariant; exit 1 if any is broken
 
 It imports nothing of the product (a test forbids it), so it cannot share the product's misunderstandings: the
-life cycle stands here once more, written from the design. It believes four sources that do not know each
+life cycle stands here once more, written from the design. It believes five sources that do not know each
 other, JSON lines in one folder, read in one pass each:
 
 - `events.jsonl`, the event log: {record, number, kind, name, at, facts}, record by record, each in its own order;
 - `client.jsonl`, what clients asked and were told: {call, kind, what: invoke|ok|unknown|refused, jobs|id, answer};
-- `witness.jsonl`, what handlers saw: {what: start|tick|end, at, job, fence, worker, how};
+- `witness.jsonl`, what handlers saw: {what: start|tick|end, at, job, fence, worker, how, has_effect};
+- `effects.jsonl`, what handlers left behind in one transaction with their ending: {job, fence};
 - `jobs.jsonl`, `workers.jsonl`, `attempts.jsonl`: the rows at the end, under the columns' names; a moment is
   microseconds as a whole number or seconds as a fraction.
 

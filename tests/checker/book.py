@@ -80,7 +80,6 @@ NOT_BUILT = {
     **dict.fromkeys(("S17", "S21", "S23", "S24"), "asked of the live store by `unstuck doctor`"),
     "S18": "there are no syncs yet",
     "S22": "nothing refers to another job but a follow-up before its parent's end: see H18",
-    "H13": "effects of handlers are not in these logs",
     "H24": "needs the capacity, which no log has",
     "H25": "no log of readers",
 }

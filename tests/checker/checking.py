@@ -10,16 +10,16 @@ from typing import Any
 from tests.checker.book import Book
 from tests.checker.records import read_log
 from tests.checker.rows import check_jobs_at_the_end, check_references
-from tests.checker.sources import check_clients, check_owners, check_replay, check_witness
+from tests.checker.sources import check_clients, check_effects, check_owners, check_replay, check_witness
 
 Line = Mapping[str, Any]
 
 NEED_LOG = (
-    "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10", "H11", "H12", "H18", "H22", "H23", "H26",
+    "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10", "H11", "H12", "H13", "H18", "H22", "H23", "H26",
     "H27", "H28", "S6", "S20",
 )  # fmt: skip
 NEED_CLIENTS = ("H1", "H2", "H12", "H18")
-NEED_WITNESS = ("H8", "H9", "H11")
+NEED_WITNESS = ("H8", "H9", "H11", "H13")
 
 
 def checked(
@@ -28,6 +28,7 @@ def checked(
     witness: Iterable[Line] | None = None,
     snapshot: Mapping[str, Iterable[Line]] | None = None,
     run: Line | None = None,
+    effects: Iterable[Line] | None = None,
 ) -> Book:
     """Judge a history; what is None was not written down. `snapshot` has `jobs`, `workers` and `attempts`.
 
@@ -57,7 +58,12 @@ def checked(
     if witness is None:
         book.lacks("handlers wrote no witness", *NEED_WITNESS)
     else:
-        check_witness(book, log, witness, attempts, known)
+        words = list(witness)
+        check_witness(book, log, words, attempts, known)
+        if effects is None:
+            book.lacks("nobody wrote down the effects of handlers", "H13")
+        else:
+            check_effects(book, log, words, effects)
     if snapshot is not None:
         check_replay(book, log, "job", jobs, {record: story.facts for record, story in log.jobs.items()})
         told = {record: None if known["is_deleted"] else known for record, known in log.workers.items()}
@@ -69,7 +75,7 @@ def checked_folder(folder: Path) -> Book:
     """Judge what a run has left in a folder."""
     there = {
         name: folder / f"{name}.jsonl"
-        for name in ("events", "client", "witness", "jobs", "workers", "attempts")
+        for name in ("events", "client", "witness", "effects", "jobs", "workers", "attempts")
     }
     run = folder / "run.json"
     snapshot = {
@@ -82,6 +88,7 @@ def checked_folder(folder: Path) -> Book:
         ),
         snapshot if "jobs" in snapshot else None,
         json.loads(run.read_text()) if run.exists() else {},
+        lines_of(there["effects"]) if there["effects"].exists() else None,
     )
 
 

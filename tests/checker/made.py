@@ -140,12 +140,13 @@ def good() -> dict[str, Any]:
         "witness": [
             word("start", 1.1, "a", 1, "lost"),
             word("end", 2.0, "a", 1, "lost", how="ValueError"),
-            word("start", 4.1, "a", 2, "lost"),
-            word("start", 42.1, "a", 3, "well"),
+            word("start", 4.1, "a", 2, "lost", has_effect=True),
+            word("start", 42.1, "a", 3, "well", has_effect=True),
             word("tick", 43.0, "a", 2, "lost"),
             word("end", 44.9, "a", 3, "well", how="returned"),
             word("start", 46.1, "b", 1, "well"),
         ],
+        "effects": [{"job": "a", "fence": 3}],
         "snapshot": {
             "jobs": [
                 {"id": record.record, **record.facts} for record in (first, waits, later, owned)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -171,6 +171,21 @@ def _returns(book: Book, job: str, story: JobStory, heard: list[Line]) -> None:
             end = ends.get(fence)
             returned = end is not None and end.get("how", "returned") == "returned"
             book.look("H11", returned, job, f"succeeded under {fence}, and did not return", line, end or {})
+
+
+def check_effects(book: Book, log: Log, words: Iterable[Line], effects: Iterable[Line]) -> None:
+    """What shares a transaction with a success is there once with it, and without it not at all."""
+    had = Counter((line["job"], line["fence"]) for line in effects)
+    may = {(word["job"], word["fence"]): word for word in words if word.get("has_effect")}
+    for job, fence in sorted(had.keys() | may.keys()):
+        story = log.jobs.get(job)
+        if story is None or not story.is_whole:
+            book.look("H13", story is not None, job, f"has an effect under {fence}, and is in no log")
+            continue
+        line = story.endings.get(fence)
+        due = int(line is not None and line["facts"].get("state") == "succeeded")
+        sentence = f"has had {had[job, fence]} effects under {fence}, and {due} are due"
+        book.look("H13", had[job, fence] == due, job, sentence, may.get((job, fence), {}), line or {})
 
 
 def check_replay(
