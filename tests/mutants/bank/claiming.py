@@ -87,7 +87,7 @@ MUTANTS = (
     Mutant(
         "claims_start_in_physical_order",
         "storage/sql/jobs.py",
-        "return sorted(map(shape.claimed, taken), key=lambda job: (job.line, job.id.int))",
+        "return list(map(shape.claimed, sorted(taken, key=shape.place)))",
         "return list(map(shape.claimed, taken))",
         "The rows of a claim are started in the order in which RETURNING gave them.",
         "What is claimed together starts in line.",
