@@ -30,6 +30,11 @@ from unstuck.storage.plan import Plan, both
 from unstuck.storage.protocol import Cursor
 
 PREFETCH_MAX = 500
+"""So many a claim asks for at most."""
+
+AHEAD_MAX = 1000
+"""So many wait for a place at most: half of it is left when the next claim goes, so that each asks for as many as it may."""
+
 VERY_FAST_SECONDS = 0.005
 AHEAD_SECONDS = 0.02
 AHEAD_SECONDS_MAX = 0.1
@@ -137,14 +142,18 @@ class Claiming:
         """Which tasks, and how many, this course could start now."""
         shift, executor = self._shift, self._executor
         tasks = self._tasks[course.kind]
-        fast = [name for name in tasks if executor.is_fast(name)] if course.kind is not Kind.ISOLATED else []
+        fast = (
+            [name for name in tasks if executor.pace.is_fast(name)]
+            if course.kind is not Kind.ISOLATED
+            else []
+        )
         limit = executor.room(course.kind) - shift.buffer.count(course.kind)
         if course.is_prefetch:
             tasks = fast
-            slowest = max((executor.mean(name) for name in tasks), default=1.0)
+            slowest = max((executor.pace.mean(name) for name in tasks), default=1.0)
             seconds = shift.settings.poll / 2 if slowest < VERY_FAST_SECONDS else self._bridge()
             soon = int(executor.places(course.kind) * seconds / max(slowest, 1e-6))
-            ahead = min(PREFETCH_MAX, soon) if len(shift.outbox) < UNSETTLED_MAX else 0
+            ahead = min(AHEAD_MAX, soon) if len(shift.outbox) < UNSETTLED_MAX else 0
             # Many at once, or as many as there are places: what is left in hand lasts until the answer comes.
             if len(shift.buffer) <= ahead // 2:
                 limit = max(limit, ahead - len(shift.buffer))
@@ -160,7 +169,7 @@ class Claiming:
 
     def _in_hand(self, queue: str) -> int:
         shift = self._shift
-        running = sum(run.job.queue == queue for run in shift.runs.values())
+        running = sum(run.job.queue == queue for run in list(shift.runs.values()))
         return running + sum(held.job.queue == queue for held in shift.buffer)
 
     async def _claim(self, course: Course, tasks: Sequence[str], limit: int) -> None:

@@ -67,7 +67,7 @@ class Settling:
             await self._write_words()
         except Exception as error:
             unsaid = error  # words that nobody takes must not hold up the endings of everybody
-        shift.page.unsettled_since = next(iter(shift.ended_at.values()), 0.0)  # in order of their ends
+        shift.page.unsettled_since = next(iter(shift.endings.values()), (0.0, None))[0]
         self._is_waiting = self._is_under_way or self._goes_with_a_claim()
         group = [] if self._is_waiting else list(islice(shift.outbox.values(), self._group_max))
         if group:
@@ -140,16 +140,15 @@ class Settling:
         self._group_max = min(GROUP_MAX, self._group_max * 2)
         shift.page.round_trip = shift.env.now()
         ended = failed = 0
-        outbox, ended_at, confirmed = shift.outbox, shift.ended_at, self._executor.confirmed
+        forget, confirmed = shift.outbox.pop, self._executor.confirmed
         for verdict, answer in settled:
             key = verdict.job_id, verdict.fence
             if answer is ACCEPTED:
                 ended += verdict.event is SUCCEED or verdict.is_final
-                failed += verdict.outcome in FAILURES
+                failed += verdict.outcome is not None and verdict.outcome in FAILURES
             elif answer is Answer.REFUSED:
                 log.info("the ending of job %s was refused: it is no longer ours", verdict.job_id)
-            outbox.pop(key, None)
-            ended_at.pop(key, None)
+            forget(key, None)
             if self._bad_since:
                 self._bad_since.pop(key, None)
             confirmed(key)
