@@ -34,7 +34,7 @@ from unstuck.engine.page import Phase
 from unstuck.engine.run import Isolate, Run, carried
 from unstuck.engine.shift import Key, Shift
 from unstuck.engine.threads import ThreadPool
-from unstuck.engine.turning import BadPayload, Turning
+from unstuck.engine.turning import ENDED, BadPayload, Turning
 from unstuck.model.job import ClaimedJob
 from unstuck.rules import judging
 
@@ -48,6 +48,10 @@ EMPTY, RUNNING = Phase.EMPTY, Phase.RUNNING
 """To ask an enumeration for its member takes longer than to write it on the page."""
 
 NO_ENDING = (0.0, None)
+
+UNHEARD_MAX = 500
+"""So many jobs that threads have ended and of which the loop has not heard mean that it stands still: what would be
+started behind its back could not be settled either."""
 
 
 class Executor:
@@ -196,7 +200,7 @@ class Executor:
         shift, page, buffer = self._shift, self._shift.page, self._shift.buffer
         with buffer.lock:
             held = buffer.first(PLAIN)
-            if held is None:
+            if held is None or self.room(PLAIN) <= -UNHEARD_MAX:
                 return None
             now = shift.env.now()
             slot = page.write_slot(held.job.id, held.job.fence, RUNNING, _deadline_of(held.job, now))
@@ -271,6 +275,8 @@ class Executor:
         finally:
             run.thread_id = None
             run.ended_at = self._shift.env.now()
+            # The loop may be long in coming, and whoever is killed with it then should not be taken for guilty.
+            self._shift.page.set_phase(run.slot, ENDED)
 
     def find_ended(self) -> None:
         """Conclude what somebody else cancelled before its first step: it ends without a word."""

@@ -62,11 +62,11 @@ class ThreadPool(Generic[S]):
         Raises RuntimeError where a new thread is needed and the system gives none.
         """
         with self._lock:
+            self._wake_one()
             wanted = min(self._size + self._abandoned, self._busy + self._waiting())
             while self._threads < wanted:
                 self._env.start_thread(self._serve, f"unstuck-{self._threads}")
                 self._threads += 1
-            self._wake_one()
 
     def abandon(self) -> None:
         """A thread will not come back: let another take its place until the process is replaced."""

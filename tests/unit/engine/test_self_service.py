@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import pytest
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
 from unstuck.engine.context import current
+from unstuck.engine.executing import UNHEARD_MAX
 from unstuck.engine.handler import Kind
 from unstuck.engine.page import Phase
 from unstuck.model.states import Event
@@ -103,6 +105,27 @@ def test_who_may_not_start_takes_nothing(why: str) -> None:
         assert [slot.job_id for slot in bench.page.started()] == [first]
         bench.shift.hand_back_buffer(why)
         assert bench.shift.outbox[second, 1].event is Event.HAND_BACK
+        bench.executor.close()
+
+    asyncio.run(story())
+
+
+def test_behind_a_loop_that_stands_still_threads_stop_and_their_slots_say_what_has_ended() -> None:
+    async def story() -> None:
+        ran: list[UUID] = []
+        bench = Bench(Task(lambda: ran.append(current().id)), slots=2 * UNHEARD_MAX, threads=1)
+        many = UNHEARD_MAX + 100
+        bench.add(many)
+        claimed = bench.do(bench.store.claim(bench.shift.id, "default", ["t"], many))
+        bench.executor.take(claimed, bench.page.withdrawn, bench.seconds)
+        deadline = time.monotonic() + SECONDS
+        while not bench.executor._pool._resting:  # pyright: ignore[reportPrivateUsage]
+            assert time.monotonic() < deadline
+            time.sleep(0.001)  # noqa: ASYNC251 - this is the loop that stands still
+        assert UNHEARD_MAX <= len(ran) < many
+        assert [slot.phase for slot in bench.page.started()] == [Phase.ENDED] * len(ran)
+        await until(lambda: len(bench.shift.outbox) == many)
+        assert len(set(ran)) == len(ran) == many
         bench.executor.close()
 
     asyncio.run(story())
