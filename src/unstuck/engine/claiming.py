@@ -3,7 +3,7 @@
 There is one *course* per queue and kind of place, taken in turn, each claimed from behind the place in
 line where its own last claim ended (the cursor), because the head of the index may be full of entries
 that are gone but not yet vacuumed. An empty answer sends the cursor back to the start once; a course that
-is empty from there is dry until the next look sees something ready. More than the free places is claimed
+is empty from there is dry until the next look sees something ready, or for longer where to ask costs much (`fallow`). More than the free places is claimed
 only for tasks whose recent mean is under 50 ms: under 5 ms what can start within half a poll, else what bridges
 the time until the next claim answers, as measured.
 
@@ -20,7 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unstuck.engine.executing import Executor
+from unstuck.engine.fallow import Fallow
 from unstuck.engine.handler import Kind
+from unstuck.engine.patience import Bell
 from unstuck.engine.settling import Settling
 from unstuck.engine.shift import Shift
 from unstuck.model.job import ClaimedJob
@@ -80,20 +82,24 @@ class Claiming:
         ]
         self._cursors: dict[Course, Cursor] = {}
         self._dry: set[Course] = set()
+        self._fallow: Fallow[Course] = Fallow(shift.settings.lease)
         # Queues of which nothing is known but a hint.
         self._hinted: set[str] = set()
         self._turn = 0
         self._fruitful = 0
         self._round_trip = 0.0
+        self._out_of_sight = Bell()
 
     def look_back(self, queue: str) -> None:
         """Start the next scans of this queue at its head."""
         self._hinted.discard(queue)
+        now, is_empty = self._shift.env.now(), self._shift.is_empty
         for course in self._courses:
             if course.share.name == queue:
                 self._cursors.pop(course, None)
-                self._dry.discard(course)
-        if self._shift.is_empty:
+                if is_empty or self._fallow.is_due(course, now):
+                    self._dry.discard(course)
+        if is_empty:
             # Nobody waits for his turn; where the last job was, the next is likely, and it should start soon.
             self._turn = self._fruitful
 
@@ -104,6 +110,31 @@ class Claiming:
             self._shift.ready[queue] = 0
             self._hinted.add(queue)
         self._shift.claim_now()
+
+    @property
+    def seconds_left_fallow(self) -> float:
+        """After how long a look should send this worker to a course that was left alone by the last one."""
+        return self._fallow.seconds_left(self._shift.env.now())
+
+    @property
+    def has_in_sight(self) -> bool:
+        """Whether there is work that this worker could claim, if not now, as far as it knows."""
+        ready = self._shift.ready
+        return bool(ready) and any(
+            course.share.name in ready and course not in self._dry and self._asks_for(course)
+            for course in self._courses
+        )
+
+    def note_sight(self) -> None:
+        """What was ready may be gone: let who rests by that look."""
+        if not self.has_in_sight:
+            self._out_of_sight.ring()
+
+    async def rest_while_in_sight(self, seconds: float) -> None:
+        """Wait as long as there is work in sight, and no longer than so."""
+        if self.has_in_sight:
+            self._out_of_sight.hush()
+            await self._out_of_sight.rest(seconds)
 
     async def round(self) -> float:
         """Claim once, by the next course that has places and something ready; wait when none has."""
@@ -137,6 +168,13 @@ class Claiming:
                     if tasks and limit > 0:
                         return turn + 1, course, tasks, limit
         return None
+
+    def _asks_for(self, course: Course) -> Sequence[str]:
+        """The tasks of this course: those that are fast beyond the free places, the others by them."""
+        tasks = self._tasks[course.kind]
+        if course.kind is Kind.ISOLATED:
+            return tasks
+        return [name for name in tasks if self._executor.is_fast(name) is course.is_prefetch]
 
     def _demand(self, course: Course) -> tuple[Sequence[str], int]:
         """Which tasks, and how many, this course could start now."""
@@ -196,7 +234,9 @@ class Claiming:
             # The look that follows every hint is cheaper than asking course by course whether there is more.
             self._hinted.discard(course.share.name)
             shift.ready.pop(course.share.name, None)
+            self.note_sight()
         if jobs:
+            self._fallow.was_not(course)
             self._round_trip += MEMORY_OF_ROUND_TRIP * (now - began - self._round_trip)
             self._fruitful = self._courses.index(course)
             self._cursors[course] = Cursor(jobs[-1].line, jobs[-1].id)
@@ -204,6 +244,8 @@ class Claiming:
             self._cursors.pop(course, None)
         else:
             self._dry.add(course)
+            self._fallow.was_empty(course, now, now - began)
+            self.note_sight()
         self._executor.take(jobs, withdrawn, now)
 
     async def _sent(self, plan: Plan[list[ClaimedJob]]) -> list[ClaimedJob]:
