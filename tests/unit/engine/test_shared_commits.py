@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pytest
 
@@ -14,6 +15,7 @@ from unstuck.engine.claiming import Claiming
 from unstuck.engine.handler import Kind
 from unstuck.engine.worker import Worker
 from unstuck.model.errors import StoreUnavailable
+from unstuck.model.job import NewJob
 from unstuck.model.states import State
 from unstuck.storage.plan import Plan
 
@@ -43,8 +45,8 @@ async def at_once() -> None:
     """A job that ends in its first step."""
 
 
-def one_writer() -> tuple[Bench, Told]:
-    bench = Bench(Task(at_once, Kind.ASYNC), concurrency=1)
+def one_writer(places: int = 1) -> tuple[Bench, Told]:
+    bench = Bench(Task(at_once, Kind.ASYNC), concurrency=places)
     lane = Told(bench.keeper.lane("one"))
     bench.shift.claim_lane = bench.shift.settle_lane = lane
     bench.claiming = Claiming(bench.shift, bench.executor, bench.settling)
@@ -86,6 +88,42 @@ def test_an_ending_goes_by_itself_where_nothing_is_to_be_claimed() -> None:
         lane.ran.clear()
         await bench.settling.round()
         assert lane.ran == ["settle"] and not bench.shift.outbox
+
+    told(story())
+
+
+def test_an_ending_that_brings_jobs_is_lent_to_no_claim() -> None:
+    """What follows must be there for everybody to see before it is claimed, and not appear in the hands of one worker."""
+
+    async def story() -> None:
+        bench, lane = one_writer()
+        bench.add(1, priority=1, then=(NewJob(id=uuid4(), queue="default", task="t", args="{}"),))
+        await with_one_ended(bench, 1)
+        (ended,) = bench.shift.outbox.values()
+        assert ended.effects
+        assert bench.settling.lend() == ()
+        lane.ran.clear()
+        await bench.settling.round()
+        assert lane.ran == ["settle"], "and it does not wait for the claim that is about to go"
+        await bench.claiming.round()
+        assert lane.ran == ["settle", "claim"]
+
+    told(story())
+
+
+def test_endings_are_not_lent_where_one_of_them_brings_jobs() -> None:
+    async def story() -> None:
+        bench, lane = one_writer(places=2)
+        bench.add(1)
+        bench.add(1, then=(NewJob(id=uuid4(), queue="default", task="t", args="{}"),))
+        bench.shift.ready = {"default": 0}
+        await bench.claiming.round()
+        await bench.turn()
+        assert sorted(bool(each.effects) for each in bench.shift.outbox.values()) == [False, True]
+        bench.add(1)
+        lane.ran.clear()
+        await bench.claiming.round()
+        assert lane.ran == ["claim"]
 
     told(story())
 
