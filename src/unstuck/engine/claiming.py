@@ -83,6 +83,8 @@ class Claiming:
         self._cursors: dict[Course, Cursor] = {}
         self._dry: set[Course] = set()
         self._fallow: Fallow[Course] = Fallow(shift.settings.lease)
+        # Courses whose last claim brought all that it asked for: there is more behind it.
+        self._full: set[Course] = set()
         # Queues of which nothing is known but a hint.
         self._hinted: set[str] = set()
         self._turn = 0
@@ -94,10 +96,11 @@ class Claiming:
         """Start the next scans of this queue at its head."""
         self._hinted.discard(queue)
         now, is_empty = self._shift.env.now(), self._shift.is_empty
+        is_crowded = any(course.share.name == queue for course in self._full)
         for course in self._courses:
             if course.share.name == queue:
                 self._cursors.pop(course, None)
-                if is_empty or self._fallow.is_due(course, now):
+                if is_empty or not is_crowded or self._fallow.is_due(course, now):
                     self._dry.discard(course)
         if is_empty:
             # Nobody waits for his turn; where the last job was, the next is likely, and it should start soon.
@@ -235,6 +238,7 @@ class Claiming:
             self._hinted.discard(course.share.name)
             shift.ready.pop(course.share.name, None)
             self.note_sight()
+        (self._full.add if len(jobs) == limit else self._full.discard)(course)
         if jobs:
             self._fallow.was_not(course)
             self._round_trip += MEMORY_OF_ROUND_TRIP * (now - began - self._round_trip)

@@ -6,8 +6,9 @@ jobs waiting for coroutines, half of all claims asked in vain for plain function
 claims took, on SQLite with the write lock held. So a course that was empty from the head of its queue is asked
 again when that takes a fortieth of the time, but after a lease at the latest.
 
-A worker that has nothing else to do asks at every look, as if there were no such thing. One slow answer proves nothing:
-of two the quicker counts.
+A worker that has nothing else to do, or whose other claims bring less than they ask for, asks at every look, as if there
+were no such thing: what takes long then is the machine, and a job may just have come. One slow answer proves
+nothing: of two the quicker counts.
 """
 
 from __future__ import annotations

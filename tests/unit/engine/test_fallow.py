@@ -12,12 +12,12 @@ from unstuck.engine.handler import Kind
 LEASE = 30.0
 
 
-def a_bench(seconds: float) -> Bench:
-    """One place for coroutines, one for plain functions; each claim takes so long."""
+def a_bench(seconds: float, concurrency: int = 1) -> Bench:
+    """So many places for coroutines, and some for plain functions; each claim takes so long."""
     bench = Bench(
         Task(lambda: asyncio.Event().wait(), Kind.ASYNC),
         Task(lambda: None, Kind.PLAIN, "plain"),
-        concurrency=1,
+        concurrency=concurrency,
         lease=LEASE,
     )
 
@@ -73,6 +73,22 @@ def test_what_is_found_missing_at_once_is_asked_for_at_every_look() -> None:
         bench.add(2)
         await claims_of(bench)
         assert await claims_of(bench, 5) == 5
+
+    asyncio.run(story())
+
+
+def test_a_queue_that_brings_less_than_is_asked_for_is_asked_at_every_look() -> None:
+    """There is nothing to walk over in it: it is the machine that is slow."""
+
+    async def story() -> None:
+        bench = a_bench(0.1, concurrency=3)
+        bench.add(2)
+        await claims_of(bench, 3)
+        bench.shift.ready["default"] = 0
+        bench.claiming.look_back("default")
+        (plain,) = bench.add(1, task="plain")
+        await bench.claim_all()
+        assert bench.job(plain).fence == 1 and bench.shift.runs
 
     asyncio.run(story())
 

@@ -79,13 +79,13 @@ class SqliteEar:
 
     async def _hear(self) -> AsyncIterator[frozenset[str]]:
         while not self._is_closed:
-            await self._written()
-            pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
+            is_written = await self._written()
+            pause = until = 0.0
             was_unseen = False
-            while not self._is_closed and self._loop.time() < until:
-                if await self._written(pause):
+            while not self._is_closed and (is_written or self._loop.time() < until):
+                if is_written or await self._written(pause):
                     pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
-                    was_unseen = False
+                    is_written = was_unseen = False
                     await asyncio.sleep(FIRST_SECONDS)
                     self._takes_events()  # a commit is written in several steps
                 pause *= RARER
