@@ -8,7 +8,8 @@ only for tasks whose recent mean is under 50 ms: under 5 ms what can start withi
 the time until the next claim answers, as measured.
 
 Where the store has one writer only (`companion`), a claim takes along what has ended since the last commit, and waits
-for endings that are on their way: their two commits become one.
+for endings that are on their way: their two commits become one. Endings wait a moment for a claim that is sure to
+come: were they on their way when half of what is in hand has run, the claim would go when nothing is left to run.
 
 A claim whose answer is lost may have happened; nobody guesses. The attempts are then running in the
 store under this worker and unknown here, and reconciling gives them back.
@@ -69,7 +70,7 @@ class Claiming:
         self._companion = companion
         self._has_failed = False
         if companion is not None:
-            companion.is_claiming_next = self._is_next
+            companion.is_claiming_next, companion.is_claiming_soon = self._is_next, self._is_soon
         self._tasks = {
             kind: [name for name, handler in shift.handlers.items() if handler.kind is kind] for kind in Kind
         }
@@ -159,6 +160,20 @@ class Claiming:
             return False
         self._shift.claim_now()
         return True
+
+    def _is_soon(self) -> bool:
+        """Whether a claim follows as soon as half of what is in hand has run, of tasks that run in no time."""
+        shift = self._shift
+        return (
+            not self._has_failed
+            and shift.may_start
+            and any(
+                course.is_prefetch
+                and course.share.name in shift.ready
+                and all(self._executor.mean(name) < VERY_FAST_SECONDS for name in self._asks_for(course))
+                for course in self._full
+            )
+        )
 
     def _next(self) -> tuple[int, Course, Sequence[str], int] | None:
         """The next course that could claim now, with its tasks and how many, and whose turn it is then."""

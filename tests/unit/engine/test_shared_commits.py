@@ -11,8 +11,9 @@ import pytest
 
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
-from unstuck.engine.claiming import Claiming
+from unstuck.engine.claiming import PREFETCH_MAX, Claiming
 from unstuck.engine.handler import Kind
+from unstuck.engine.settling import SOON_SECONDS
 from unstuck.engine.worker import Worker
 from unstuck.model.errors import StoreUnavailable
 from unstuck.model.job import NewJob
@@ -46,7 +47,7 @@ async def at_once() -> None:
 
 
 def one_writer(places: int = 1) -> tuple[Bench, Told]:
-    bench = Bench(Task(at_once, Kind.ASYNC), concurrency=places)
+    bench = Bench(Task(at_once, Kind.ASYNC), concurrency=places, slots=1024)
     lane = Told(bench.keeper.lane("one"))
     bench.shift.claim_lane = bench.shift.settle_lane = lane
     bench.claiming = Claiming(bench.shift, bench.executor, bench.settling)
@@ -222,5 +223,65 @@ def test_only_a_store_of_one_file_has_its_commits_shared() -> None:
                 bench.page, lanes, is_one_file=is_one_file,
             )  # fmt: skip
             assert (worker._claiming._companion is not None) is is_one_file
+
+    told(story())
+
+
+async def with_work_in_hand(bench: Bench) -> None:
+    """Jobs that end at once, many of them claimed ahead, and some ended, while more are in the queue."""
+    bench.executor._means["t"] = (100, 0.0001)
+    bench.add(1000)
+    bench.shift.ready = {"default": 0}
+    await bench.claiming.round()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert bench.shift.outbox and len(bench.shift.buffer) > PREFETCH_MAX // 2
+
+
+def test_endings_wait_a_moment_for_a_claim_that_is_sure_to_come() -> None:
+    """Were they under way when half of what is in hand has run, the claim would find nothing left to run meanwhile."""
+
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_work_in_hand(bench)
+        lane.ran.clear()
+        assert await bench.settling.round() == SOON_SECONDS and lane.ran == []
+        while len(bench.shift.buffer) > PREFETCH_MAX // 2:
+            await asyncio.sleep(0)
+        assert await bench.settling.round() > SOON_SECONDS and lane.ran == []
+        await bench.claiming.round()
+        assert lane.ran == ["settle and claim"]
+
+    told(story())
+
+
+def test_endings_wait_for_a_moment_only() -> None:
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_work_in_hand(bench)
+        lane.ran.clear()
+        await bench.settling.round()
+        bench.elapse(2 * SOON_SECONDS)
+        await bench.settling.round()
+        assert lane.ran == ["settle"]
+
+    told(story())
+
+
+@pytest.mark.parametrize("why", ["slow", "drained", "quiet"])
+def test_endings_do_not_wait_where_no_claim_is_sure_to_come(why: str) -> None:
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_work_in_hand(bench)
+        match why:
+            case "slow":
+                bench.executor._means["t"] = (100, 0.02)
+            case "drained":
+                bench.shift.ready = {}
+            case _:
+                bench.shift.is_quiet = True
+        lane.ran.clear()
+        await bench.settling.round()
+        assert lane.ran == ["settle"]
 
     told(story())
