@@ -164,16 +164,14 @@ class Claiming:
     def _is_soon(self) -> bool:
         """Whether a claim follows as soon as half of what is in hand has run, of tasks that run in no time."""
         shift = self._shift
-        return (
-            not self._has_failed
-            and shift.may_start
-            and any(
-                course.is_prefetch
-                and course.share.name in shift.ready
-                and all(self._executor.mean(name) < VERY_FAST_SECONDS for name in self._asks_for(course))
-                for course in self._full
-            )
-        )
+        if self._has_failed or not shift.may_start:
+            return False
+        for course in self._full:
+            if course.is_prefetch and course.share.name in shift.ready:
+                tasks = self._asks_for(course)
+                if tasks and all(self._executor.pace.mean(name) < VERY_FAST_SECONDS for name in tasks):
+                    return True
+        return False
 
     def _next(self) -> tuple[int, Course, Sequence[str], int] | None:
         """The next course that could claim now, with its tasks and how many, and whose turn it is then."""
@@ -192,7 +190,7 @@ class Claiming:
         tasks = self._tasks[course.kind]
         if course.kind is Kind.ISOLATED:
             return tasks
-        return [name for name in tasks if self._executor.is_fast(name) is course.is_prefetch]
+        return [name for name in tasks if self._executor.pace.is_fast(name) is course.is_prefetch]
 
     def _demand(self, course: Course) -> tuple[Sequence[str], int]:
         """Which tasks, and how many, this course could start now."""

@@ -229,7 +229,7 @@ def test_only_a_store_of_one_file_has_its_commits_shared() -> None:
 
 async def with_work_in_hand(bench: Bench) -> None:
     """Jobs that end at once, many of them claimed ahead, and some ended, while more are in the queue."""
-    bench.executor._means["t"] = (100, 0.0001)
+    bench.executor.pace._means["t"] = (100, 0.0001)
     bench.add(1000)
     bench.shift.ready = {"default": 0}
     await bench.claiming.round()
@@ -246,7 +246,7 @@ def test_endings_wait_a_moment_for_a_claim_that_is_sure_to_come() -> None:
         await with_work_in_hand(bench)
         lane.ran.clear()
         assert await bench.settling.round() == SOON_SECONDS and lane.ran == []
-        while len(bench.shift.buffer) > PREFETCH_MAX // 2:
+        while len(bench.shift.buffer) > PREFETCH_MAX // 2:  # noqa: ASYNC110 - handlers run meanwhile
             await asyncio.sleep(0)
         assert await bench.settling.round() > SOON_SECONDS and lane.ran == []
         await bench.claiming.round()
@@ -268,16 +268,18 @@ def test_endings_wait_for_a_moment_only() -> None:
     told(story())
 
 
-@pytest.mark.parametrize("why", ["slow", "drained", "quiet"])
+@pytest.mark.parametrize("why", ["slow", "drained", "quiet", "whole"])
 def test_endings_do_not_wait_where_no_claim_is_sure_to_come(why: str) -> None:
     async def story() -> None:
         bench, lane = one_writer()
         await with_work_in_hand(bench)
         match why:
             case "slow":
-                bench.executor._means["t"] = (100, 0.02)
+                bench.executor.pace._means["t"] = (100, 0.02)
             case "drained":
                 bench.shift.ready = {}
+            case "whole":
+                bench.settling._group_max = len(bench.shift.outbox)
             case _:
                 bench.shift.is_quiet = True
         lane.ran.clear()

@@ -26,7 +26,7 @@ from urllib.parse import quote
 LOOK_SECONDS = 0.05
 FIRST_SECONDS = 0.001
 """After the kernel's word: the shortest time in which a disk may have made a commit durable."""
-RARER = 3
+RARER = 2
 """How many times as long as the last the next pause is, as long as nothing more is written."""
 PATIENCE_SECONDS = 1.0
 """For how long a commit is waited for after the last write to the log."""
