@@ -98,11 +98,11 @@ class Settling:
         return asks is not None and not self._is_alone and self._may_be_lent() and asks()
 
     def _waits_a_moment(self) -> bool:
-        """Whether what has ended is left for a claim that will come, as long as that may be waited for. A whole group
-        waits for nobody."""
+        """Whether what has ended is left for a claim that will come, as long as that may be waited for. One group
+        can go with it; two wait for nobody."""
         asks, since, self._waits_since = self.is_claiming_soon, self._waits_since, None
-        is_whole = len(self._shift.outbox) >= self._group_max
-        if asks is None or is_whole or self._is_alone or not self._may_be_lent() or not asks():
+        is_much = len(self._shift.outbox) >= 2 * self._group_max
+        if asks is None or is_much or self._is_alone or not self._may_be_lent() or not asks():
             return False
         now = self._shift.env.now()
         if since is not None and now - since >= SOON_SECONDS:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
-from unstuck.engine.claiming import PREFETCH_MAX, Claiming
+from unstuck.engine.claiming import AHEAD_MAX, Claiming
 from unstuck.engine.handler import Kind
 from unstuck.engine.settling import SOON_SECONDS
 from unstuck.engine.worker import Worker
@@ -47,7 +47,7 @@ async def at_once() -> None:
 
 
 def one_writer(places: int = 1) -> tuple[Bench, Told]:
-    bench = Bench(Task(at_once, Kind.ASYNC), concurrency=places, slots=1024)
+    bench = Bench(Task(at_once, Kind.ASYNC), concurrency=places, slots=2048)
     lane = Told(bench.keeper.lane("one"))
     bench.shift.claim_lane = bench.shift.settle_lane = lane
     bench.claiming = Claiming(bench.shift, bench.executor, bench.settling)
@@ -230,12 +230,12 @@ def test_only_a_store_of_one_file_has_its_commits_shared() -> None:
 async def with_work_in_hand(bench: Bench) -> None:
     """Jobs that end at once, many of them claimed ahead, and some ended, while more are in the queue."""
     bench.executor.pace._means["t"] = (100, 0.0001)
-    bench.add(1000)
+    bench.add(2 * AHEAD_MAX)
     bench.shift.ready = {"default": 0}
-    await bench.claiming.round()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert bench.shift.outbox and len(bench.shift.buffer) > PREFETCH_MAX // 2
+    while len(bench.shift.buffer) <= AHEAD_MAX // 2:
+        await bench.claiming.round()
+    await bench.turn()
+    assert bench.shift.outbox and len(bench.shift.buffer) > AHEAD_MAX // 2
 
 
 def test_endings_wait_a_moment_for_a_claim_that_is_sure_to_come() -> None:
@@ -246,7 +246,7 @@ def test_endings_wait_a_moment_for_a_claim_that_is_sure_to_come() -> None:
         await with_work_in_hand(bench)
         lane.ran.clear()
         assert await bench.settling.round() == SOON_SECONDS and lane.ran == []
-        while len(bench.shift.buffer) > PREFETCH_MAX // 2:  # noqa: ASYNC110 - handlers run meanwhile
+        while len(bench.shift.buffer) > AHEAD_MAX // 2:  # noqa: ASYNC110 - handlers run meanwhile
             await asyncio.sleep(0)
         assert await bench.settling.round() > SOON_SECONDS and lane.ran == []
         await bench.claiming.round()
@@ -268,7 +268,7 @@ def test_endings_wait_for_a_moment_only() -> None:
     told(story())
 
 
-@pytest.mark.parametrize("why", ["slow", "drained", "quiet", "whole"])
+@pytest.mark.parametrize("why", ["slow", "drained", "quiet", "much"])
 def test_endings_do_not_wait_where_no_claim_is_sure_to_come(why: str) -> None:
     async def story() -> None:
         bench, lane = one_writer()
@@ -278,8 +278,8 @@ def test_endings_do_not_wait_where_no_claim_is_sure_to_come(why: str) -> None:
                 bench.executor.pace._means["t"] = (100, 0.02)
             case "drained":
                 bench.shift.ready = {}
-            case "whole":
-                bench.settling._group_max = len(bench.shift.outbox)
+            case "much":
+                bench.settling._group_max = len(bench.shift.outbox) // 2
             case _:
                 bench.shift.is_quiet = True
         lane.ran.clear()
