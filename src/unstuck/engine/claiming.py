@@ -85,7 +85,7 @@ class Claiming:
         self._dry: set[Course] = set()
         self._fallow: Fallow[Course] = Fallow(shift.settings.lease)
         # Courses whose last claim brought all that it asked for: there is more behind it.
-        self._full: set[Course] = set()
+        self._full: dict[Course, None] = {}
         # Queues of which nothing is known but a hint.
         self._hinted: set[str] = set()
         self._turn = 0
@@ -251,7 +251,9 @@ class Claiming:
             self._hinted.discard(course.share.name)
             shift.ready.pop(course.share.name, None)
             self.note_sight()
-        (self._full.add if len(jobs) == limit else self._full.discard)(course)
+        self._full.pop(course, None)
+        if len(jobs) == limit:
+            self._full[course] = None
         if jobs:
             self._fallow.was_not(course)
             self._round_trip += MEMORY_OF_ROUND_TRIP * (now - began - self._round_trip)
