@@ -1,7 +1,7 @@
 """Work that is not empty, each against the empty drain of the same run: payloads, waiting handlers, log, crowds.
 
 Ours only: these are promises about ourselves. A handler that waits 10 ms can at best be done `concurrency` at a
-time, so its rate stands beside that bound; of the mixed ones (one in a hundred takes 5 s) it is told how many of
+time, so its rate stands beside that bound, and beside the empty drain where there are places enough; of the mixed ones (one in a hundred takes 5 s) it is told how many of
 the long ones ran at once, and how long a claimed job waited for its start.
 """
 
@@ -26,6 +26,12 @@ def payloads(run: Run) -> Line:
     line["10 ms / what 100 at once could do"] = line["drain ten/s"] / min(
         CONCURRENCY / 0.010, line["drain empty/s"]
     )
+    # A hundred handlers of 10 ms end 10,000 a second at best, whoever runs them: what they cost shows where places
+    # are not what is short.
+    wide = Contender.of("unstuck-wide")
+    line["drain empty, 500 places/s"] = _drain(run, wide, "empty")
+    line["drain ten, 500 places/s"] = _drain(run, wide, "ten")
+    line["10 ms / empty, 500 places"] = line["drain ten, 500 places/s"] / line["drain empty, 500 places/s"]
     return line
 
 

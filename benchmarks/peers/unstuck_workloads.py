@@ -181,6 +181,12 @@ class UnstuckWithEvents(UnstuckWorkloads):
     attribute = "app_with_events"
 
 
+class UnstuckWithManyPlaces(UnstuckWorkloads):
+    name = "unstuck-wide"
+    settings = "with --concurrency 500: places enough for handlers that wait"
+    options: ClassVar[tuple[str, ...]] = ("--concurrency", "500")
+
+
 class UnstuckWithoutHints(UnstuckWorkloads):
     name = "unstuck-quiet"
     settings = "its clients send no hints"

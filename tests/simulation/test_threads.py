@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from tests.simulation.loop import Process, SimulatedLoop
 from tests.simulation.threads import Threads
 from unstuck.engine.env import Env
 from unstuck.engine.threads import ThreadPool
+
+Call = Callable[[], Any]
 
 
 class Workshop:
@@ -32,6 +35,27 @@ class Workshop:
         self.loop.spawn(process, begin)
         return process
 
+    def pool(
+        self, size: int, done: Callable[[Any, BaseException | None], None]
+    ) -> tuple[Callable[[Call], None], ThreadPool[Call]]:
+        """The engine's pool over these threads, and how a call gets to it."""
+        calls: deque[Call] = deque()
+
+        def feed() -> tuple[Call, Callable[[Call], Any]] | None:
+            return (calls.popleft(), lambda call: call()) if calls else None
+
+        def all_done(ended: list[tuple[Call, Any, BaseException | None]]) -> None:
+            for _, result, error in ended:
+                done(result, error)
+
+        def submit(call: Call) -> None:
+            calls.append(call)
+            pool.call()
+
+        env = Env(start_thread=self.threads.start, new_rest=self.threads.rest)
+        pool = ThreadPool(size, self.loop, lambda: len(calls), feed, all_done, env)
+        return submit, pool
+
     def run(self, until: float) -> None:
         self.loop.run_until(lambda: False, until)
 
@@ -49,10 +73,9 @@ def test_a_pool_works_through_its_calls_in_virtual_time() -> None:
     shop = Workshop()
 
     def work() -> None:
-        env = Env(start_thread=shop.threads.start, new_rest=shop.threads.rest)
-        pool = ThreadPool(2, shop.loop, env)
+        submit, _ = shop.pool(2, lambda result, error: shop.note((result, error)))
         for name in ("a", "b", "c"):
-            pool.submit(shop.sleeper(name, 10.0), lambda result, error: shop.note((result, error)))
+            submit(shop.sleeper(name, 10.0))
 
     shop.spawn("one", work)
     shop.run(100.0)
@@ -71,11 +94,10 @@ def test_an_abandoned_thread_works_on_beside_the_one_that_took_its_place() -> No
     shop = Workshop()
 
     def work() -> None:
-        env = Env(start_thread=shop.threads.start, new_rest=shop.threads.rest)
-        pool = ThreadPool(1, shop.loop, env)
-        pool.submit(shop.sleeper("a", 10.0), lambda result, error: shop.note(result))
-        pool.abandon()
-        pool.submit(shop.sleeper("b", 1.0), lambda result, error: shop.note(result))
+        submit, pool = shop.pool(1, lambda result, error: shop.note(result))
+        submit(shop.sleeper("a", 10.0))
+        shop.loop.call_later(1.0, pool.abandon)
+        shop.loop.call_later(2.0, submit, shop.sleeper("b", 1.0))
 
     shop.spawn("one", work)
     shop.run(100.0)

@@ -446,6 +446,31 @@ def test_an_ear_waits_for_a_commit_whose_write_it_took_for_that_of_the_one_befor
     asyncio.run(story())
 
 
+def test_an_ear_that_asks_ever_more_rarely_hears_of_the_next_commit_at_once(
+    path: Path, keeper: SqliteKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job every 20 ms met an ear in its longest pause: half of them waited for its end."""
+    monkeypatch.setattr("unstuck.storage.sqlite.ear.DISK_SECONDS", 3600.0)
+    monkeypatch.setattr("unstuck.storage.sqlite.ear.RARER", 100)
+
+    async def story() -> None:
+        ear = keeper.ear()
+        assert ear is not None
+        other = SqliteKeeper(path)
+        hints = aiter(ear)
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                heard = asyncio.ensure_future(anext(hints))
+                await asyncio.sleep(0.05)
+                await asyncio.to_thread(add, other)
+                assert await heard == frozenset()
+        await ear.aclose()
+        other.close()
+
+    add(keeper)
+    asyncio.run(story())
+
+
 def test_an_ear_does_not_speak_before_the_commit_can_be_seen(path: Path, keeper: SqliteKeeper) -> None:
     """The log is written first; whoever looked then would see nothing, and wait for his poll."""
 

@@ -3,12 +3,13 @@
 There is one *course* per queue and kind of place, taken in turn, each claimed from behind the place in
 line where its own last claim ended (the cursor), because the head of the index may be full of entries
 that are gone but not yet vacuumed. An empty answer sends the cursor back to the start once; a course that
-is empty from there is dry until the next look sees something ready. More than the free places is claimed
+is empty from there is dry until the next look sees something ready, or for longer where to ask costs much (`fallow`). More than the free places is claimed
 only for tasks whose recent mean is under 50 ms: under 5 ms what can start within half a poll, else what bridges
 the time until the next claim answers, as measured.
 
 Where the store has one writer only (`companion`), a claim takes along what has ended since the last commit, and waits
-for endings that are on their way: their two commits become one.
+for endings that are on their way: their two commits become one. Endings wait a moment for a claim that is sure to
+come: were they on their way when half of what is in hand has run, the claim would go when nothing is left to run.
 
 A claim whose answer is lost may have happened; nobody guesses. The attempts are then running in the
 store under this worker and unknown here, and reconciling gives them back.
@@ -20,7 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unstuck.engine.executing import Executor
+from unstuck.engine.fallow import Fallow
 from unstuck.engine.handler import Kind
+from unstuck.engine.patience import Bell
 from unstuck.engine.settling import Settling
 from unstuck.engine.shift import Shift
 from unstuck.model.job import ClaimedJob
@@ -30,6 +33,11 @@ from unstuck.storage.plan import Plan, both
 from unstuck.storage.protocol import Cursor
 
 PREFETCH_MAX = 500
+"""So many a claim asks for at most."""
+
+AHEAD_MAX = 1000
+"""So many wait for a place at most: half of it is left when the next claim goes, so that each asks for as many as it may."""
+
 VERY_FAST_SECONDS = 0.005
 AHEAD_SECONDS = 0.02
 AHEAD_SECONDS_MAX = 0.1
@@ -62,7 +70,7 @@ class Claiming:
         self._companion = companion
         self._has_failed = False
         if companion is not None:
-            companion.is_claiming_next = self._is_next
+            companion.is_claiming_next, companion.is_claiming_soon = self._is_next, self._is_soon
         self._tasks = {
             kind: [name for name, handler in shift.handlers.items() if handler.kind is kind] for kind in Kind
         }
@@ -75,20 +83,27 @@ class Claiming:
         ]
         self._cursors: dict[Course, Cursor] = {}
         self._dry: set[Course] = set()
+        self._fallow: Fallow[Course] = Fallow(shift.settings.lease)
+        # Courses whose last claim brought all that it asked for: there is more behind it.
+        self._full: dict[Course, None] = {}
         # Queues of which nothing is known but a hint.
         self._hinted: set[str] = set()
         self._turn = 0
         self._fruitful = 0
         self._round_trip = 0.0
+        self._out_of_sight = Bell()
 
     def look_back(self, queue: str) -> None:
         """Start the next scans of this queue at its head."""
         self._hinted.discard(queue)
+        now, is_empty = self._shift.env.now(), self._shift.is_empty
+        is_crowded = any(course.share.name == queue for course in self._full)
         for course in self._courses:
             if course.share.name == queue:
                 self._cursors.pop(course, None)
-                self._dry.discard(course)
-        if self._shift.is_empty:
+                if is_empty or not is_crowded or self._fallow.is_due(course, now):
+                    self._dry.discard(course)
+        if is_empty:
             # Nobody waits for his turn; where the last job was, the next is likely, and it should start soon.
             self._turn = self._fruitful
 
@@ -99,6 +114,31 @@ class Claiming:
             self._shift.ready[queue] = 0
             self._hinted.add(queue)
         self._shift.claim_now()
+
+    @property
+    def seconds_left_fallow(self) -> float:
+        """After how long a look should send this worker to a course that was left alone by the last one."""
+        return self._fallow.seconds_left(self._shift.env.now())
+
+    @property
+    def has_in_sight(self) -> bool:
+        """Whether there is work that this worker could claim, if not now, as far as it knows."""
+        ready = self._shift.ready
+        return bool(ready) and any(
+            course.share.name in ready and course not in self._dry and self._asks_for(course)
+            for course in self._courses
+        )
+
+    def note_sight(self) -> None:
+        """What was ready may be gone: let who rests by that look."""
+        if not self.has_in_sight:
+            self._out_of_sight.ring()
+
+    async def rest_while_in_sight(self, seconds: float) -> None:
+        """Wait as long as there is work in sight, and no longer than so."""
+        if self.has_in_sight:
+            self._out_of_sight.hush()
+            await self._out_of_sight.rest(seconds)
 
     async def round(self) -> float:
         """Claim once, by the next course that has places and something ready; wait when none has."""
@@ -121,6 +161,18 @@ class Claiming:
         self._shift.claim_now()
         return True
 
+    def _is_soon(self) -> bool:
+        """Whether a claim follows as soon as half of what is in hand has run, of tasks that run in no time."""
+        shift = self._shift
+        if self._has_failed or not shift.may_start:
+            return False
+        for course in self._full:
+            if course.is_prefetch and course.share.name in shift.ready:
+                tasks = self._asks_for(course)
+                if tasks and all(self._executor.pace.mean(name) < VERY_FAST_SECONDS for name in tasks):
+                    return True
+        return False
+
     def _next(self) -> tuple[int, Course, Sequence[str], int] | None:
         """The next course that could claim now, with its tasks and how many, and whose turn it is then."""
         shift = self._shift
@@ -133,18 +185,29 @@ class Claiming:
                         return turn + 1, course, tasks, limit
         return None
 
+    def _asks_for(self, course: Course) -> Sequence[str]:
+        """The tasks of this course: those that are fast beyond the free places, the others by them."""
+        tasks = self._tasks[course.kind]
+        if course.kind is Kind.ISOLATED:
+            return tasks
+        return [name for name in tasks if self._executor.pace.is_fast(name) is course.is_prefetch]
+
     def _demand(self, course: Course) -> tuple[Sequence[str], int]:
         """Which tasks, and how many, this course could start now."""
         shift, executor = self._shift, self._executor
         tasks = self._tasks[course.kind]
-        fast = [name for name in tasks if executor.is_fast(name)] if course.kind is not Kind.ISOLATED else []
+        fast = (
+            [name for name in tasks if executor.pace.is_fast(name)]
+            if course.kind is not Kind.ISOLATED
+            else []
+        )
         limit = executor.room(course.kind) - shift.buffer.count(course.kind)
         if course.is_prefetch:
             tasks = fast
-            slowest = max((executor.mean(name) for name in tasks), default=1.0)
+            slowest = max((executor.pace.mean(name) for name in tasks), default=1.0)
             seconds = shift.settings.poll / 2 if slowest < VERY_FAST_SECONDS else self._bridge()
             soon = int(executor.places(course.kind) * seconds / max(slowest, 1e-6))
-            ahead = min(PREFETCH_MAX, soon) if len(shift.outbox) < UNSETTLED_MAX else 0
+            ahead = min(AHEAD_MAX, soon) if len(shift.outbox) < UNSETTLED_MAX else 0
             # Many at once, or as many as there are places: what is left in hand lasts until the answer comes.
             if len(shift.buffer) <= ahead // 2:
                 limit = max(limit, ahead - len(shift.buffer))
@@ -160,7 +223,7 @@ class Claiming:
 
     def _in_hand(self, queue: str) -> int:
         shift = self._shift
-        running = sum(run.job.queue == queue for run in shift.runs.values())
+        running = sum(run.job.queue == queue for run in list(shift.runs.values()))
         return running + sum(held.job.queue == queue for held in shift.buffer)
 
     async def _claim(self, course: Course, tasks: Sequence[str], limit: int) -> None:
@@ -187,7 +250,12 @@ class Claiming:
             # The look that follows every hint is cheaper than asking course by course whether there is more.
             self._hinted.discard(course.share.name)
             shift.ready.pop(course.share.name, None)
+            self.note_sight()
+        self._full.pop(course, None)
+        if len(jobs) == limit:
+            self._full[course] = None
         if jobs:
+            self._fallow.was_not(course)
             self._round_trip += MEMORY_OF_ROUND_TRIP * (now - began - self._round_trip)
             self._fruitful = self._courses.index(course)
             self._cursors[course] = Cursor(jobs[-1].line, jobs[-1].id)
@@ -195,6 +263,8 @@ class Claiming:
             self._cursors.pop(course, None)
         else:
             self._dry.add(course)
+            self._fallow.was_empty(course, now, now - began)
+            self.note_sight()
         self._executor.take(jobs, withdrawn, now)
 
     async def _sent(self, plan: Plan[list[ClaimedJob]]) -> list[ClaimedJob]:

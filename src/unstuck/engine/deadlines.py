@@ -30,9 +30,14 @@ class Deadlines:
         self._alarm: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
 
+    def is_first(self, deadline: float) -> bool:
+        """Whether the alarm must be set for it. Asked in any thread, of a run that is among those that run: an
+        alarm that rings in between sees it there."""
+        return self._alarm is None or deadline < self._rings_at
+
     def expect(self, deadline: float) -> None:
         """Somebody has begun who must be done by then."""
-        if self._alarm is None or deadline < self._rings_at:
+        if self.is_first(deadline):
             self._set(deadline)
 
     def _set(self, at: float) -> None:

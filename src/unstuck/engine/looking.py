@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from unstuck.engine.claiming import Claiming
 from unstuck.engine.executing import Executor
+from unstuck.engine.patience import SHORTEST_REST
 from unstuck.engine.shift import Shift
 
 PROMOTE_MAX = 1000
@@ -49,8 +50,11 @@ class Looking:
             self._claiming.look_back(queue)
         shift.ready = ready
         if ready:
+            pause = min(pause, self._claiming.seconds_left_fallow + SHORTEST_REST)
             self._executor.start_next()
             shift.claim_now()
+        else:
+            self._claiming.note_sight()
         return pause
 
     async def _promote(self) -> dict[str, int]:

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import compress
+from struct import Struct
 from threading import Lock
 from uuid import UUID
 
@@ -38,6 +39,7 @@ LOOPS = (
 
 _WORDS = 32
 _SLOT_WORDS = 5
+_SLOT = Struct("@QQQdQ")
 _TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE = range(6)
 _LOST, _DRAINING, _REPLACE, _LEFT, _BUSY, _UNSETTLED = range(6, 12)
 _STARTED, _ENDED, _FAILED = range(12, 15)
@@ -239,18 +241,24 @@ class Page:
         return {name: at for name, at in zip(LOOPS, marks, strict=True) if at}
 
     def write_slot(self, job_id: UUID, fence: int, phase: Phase, deadline: float) -> int | None:
-        """Say that this attempt starts; the slot's number, or None where all are taken."""
-        if not self._free:
+        """Say that this attempt starts; the slot's number, or None where all are taken. Where threads say so too,
+        one lock is held by all of them, or the count of those that have started would lose some."""
+        try:
+            number = self._free.pop()
+        except IndexError:
             return None
-        number = self._free.pop()
-        ints, whole = self._ints, job_id.int
-        ints[_STARTED] += 1
-        at = _WORDS + number * _SLOT_WORDS
-        ints[at] = whole >> 64
-        ints[at + 1] = whole & 0xFFFF_FFFF_FFFF_FFFF
-        ints[at + 2] = fence
-        self._floats[at + 3] = deadline
-        ints[at + 4] = phase
+        self._ints[_STARTED] += 1
+        whole = job_id.int
+        # Word after word, so that the phase, which makes it one, comes last.
+        _SLOT.pack_into(
+            self._memory,
+            8 * (_WORDS + number * _SLOT_WORDS),
+            whole >> 64,
+            whole & 0xFFFF_FFFF_FFFF_FFFF,
+            fence,
+            deadline,
+            phase,
+        )
         return number
 
     def settled(self, ended: int, failed: int) -> None:

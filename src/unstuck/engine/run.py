@@ -27,7 +27,7 @@ from unstuck.rules import rescuing
 @dataclass(eq=False)
 class Run:
     """One started attempt. `deadline` is when it times out, by the clock of the engine; None: never. `is_over`
-    once its verdict has been given, whatever of it may still be at work. What is the same for most stands in
+    once it has ended, whatever of it may still be at work. What is the same for most stands in
     the class until it changes."""
 
     job: ClaimedJob
@@ -40,6 +40,7 @@ class Run:
     deadline: float | None = field(default=None, init=False)
     stop: Stop = field(default=Stop.NOT, init=False)
     why: str = field(default="", init=False)
+    ended_at: float = field(default=0.0, init=False)
     task: asyncio.Task[Any] | None = field(default=None, init=False)
     thread_id: int | None = field(default=None, init=False)
     patience: asyncio.TimerHandle | None = field(default=None, init=False)

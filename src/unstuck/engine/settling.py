@@ -36,6 +36,8 @@ log = logging.getLogger("unstuck.engine")
 GROUP_MAX = 500
 FAILURES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED})
 PROGRESS_EVERY = 1.0
+SOON_SECONDS = 0.02
+"""For how long endings wait for a claim that is not due yet: what some hundreds of jobs that do next to nothing take."""
 ACCEPTED, SUCCEED = Answer.ACCEPTED, Event.SUCCEED
 
 
@@ -53,7 +55,9 @@ class Settling:
         self._is_under_way = False
         self._is_alone = False
         self._is_waiting = False
+        self._waits_since: float | None = None
         self.is_claiming_next: Callable[[], bool] | None = None
+        self.is_claiming_soon: Callable[[], bool] | None = None
         executor.wrote = self._note
 
     def _note(self, context: Context) -> None:
@@ -67,9 +71,11 @@ class Settling:
             await self._write_words()
         except Exception as error:
             unsaid = error  # words that nobody takes must not hold up the endings of everybody
-        shift.page.unsettled_since = next(iter(shift.ended_at.values()), 0.0)  # in order of their ends
+        shift.page.unsettled_since = next(iter(shift.endings.values()), (0.0, None))[0]
         self._is_waiting = self._is_under_way or self._goes_with_a_claim()
-        group = [] if self._is_waiting else list(islice(shift.outbox.values(), self._group_max))
+        is_put_off = not self._is_waiting and self._waits_a_moment()
+        stays = self._is_waiting or is_put_off
+        group = [] if stays else list(islice(shift.outbox.values(), self._group_max))
         if group:
             self._is_under_way = self._is_alone = True
             try:
@@ -81,6 +87,8 @@ class Settling:
                     shift.claim_now()  # it may have waited for this to be over
         if unsaid is not None:
             raise unsaid
+        if is_put_off:
+            return SOON_SECONDS
         if not group:
             return PROGRESS_EVERY if self._spoke else shift.settings.lease
         return 0.0
@@ -88,6 +96,19 @@ class Settling:
     def _goes_with_a_claim(self) -> bool:
         asks = self.is_claiming_next
         return asks is not None and not self._is_alone and self._may_be_lent() and asks()
+
+    def _waits_a_moment(self) -> bool:
+        """Whether what has ended is left for a claim that will come, as long as that may be waited for. One group
+        can go with it; two wait for nobody."""
+        asks, since, self._waits_since = self.is_claiming_soon, self._waits_since, None
+        is_much = len(self._shift.outbox) >= 2 * self._group_max
+        if asks is None or is_much or self._is_alone or not self._may_be_lent() or not asks():
+            return False
+        now = self._shift.env.now()
+        if since is not None and now - since >= SOON_SECONDS:
+            return False
+        self._waits_since = now if since is None else since
+        return True
 
     def _may_be_lent(self) -> bool:
         """Whether there is something, and nothing that inserts jobs: one must not be claimed before it was there
@@ -111,7 +132,7 @@ class Settling:
         if self._is_under_way or self._is_alone or not self._may_be_lent():
             return ()
         group = list(islice(self._shift.outbox.values(), self._group_max))
-        self._is_under_way = bool(group)
+        self._is_under_way, self._waits_since = bool(group), None
         return group
 
     def take_back(self, settled: list[Settled] | None) -> None:
@@ -140,16 +161,15 @@ class Settling:
         self._group_max = min(GROUP_MAX, self._group_max * 2)
         shift.page.round_trip = shift.env.now()
         ended = failed = 0
-        outbox, ended_at, confirmed = shift.outbox, shift.ended_at, self._executor.confirmed
+        forget, confirmed = shift.outbox.pop, self._executor.confirmed
         for verdict, answer in settled:
             key = verdict.job_id, verdict.fence
             if answer is ACCEPTED:
                 ended += verdict.event is SUCCEED or verdict.is_final
-                failed += verdict.outcome in FAILURES
+                failed += verdict.outcome is not None and verdict.outcome in FAILURES
             elif answer is Answer.REFUSED:
                 log.info("the ending of job %s was refused: it is no longer ours", verdict.job_id)
-            outbox.pop(key, None)
-            ended_at.pop(key, None)
+            forget(key, None)
             if self._bad_since:
                 self._bad_since.pop(key, None)
             confirmed(key)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from unstuck.engine.run import Run
 
 Key = tuple[UUID, int]
+Ending = tuple[float, int | None]
 
 
 def nobody() -> None:
@@ -50,7 +51,8 @@ class Shift:
     buffer: Buffer = field(default_factory=Buffer)
     runs: dict[Key, Run] = field(default_factory=dict[Key, "Run"])
     outbox: dict[Key, Verdict] = field(default_factory=dict[Key, Verdict])
-    ended_at: dict[Key, float] = field(default_factory=dict[Key, float])
+    endings: dict[Key, Ending] = field(default_factory=dict[Key, "Ending"])
+    """Of what is in the outbox, in order of their ends, when it ended and which slot of the page it still has."""
     claims_in_flight: int = 0
     claims_made: int = 0
     is_draining: bool = False
@@ -90,16 +92,21 @@ class Shift:
 
     def holds(self) -> set[Key]:
         """Every attempt that this worker knows to be its own."""
-        return {(held.job.id, held.job.fence) for held in self.buffer} | self.runs.keys() | self.outbox.keys()
+        with self.buffer.lock:  # else a thread might have one in its hands that is neither here nor there
+            waiting, running = list(self.buffer), list(self.runs)
+        return {(held.job.id, held.job.fence) for held in waiting}.union(running, self.outbox)
 
     def deliver(self, verdict: Verdict) -> None:
         """Put an ending into the outbox; the settling loop takes it from there."""
+        self.put(verdict, self.env.now())
+        self.settle_now()
+        self.gave_up_something()
+
+    def put(self, verdict: Verdict, at: float, slot: int | None = None) -> None:
+        """The same without waking anybody: who ends many at once does that afterwards."""
         key = verdict.job_id, verdict.fence
         self.outbox[key] = verdict
-        self.ended_at.setdefault(key, self.env.now())
-        self.settle_now()
-        if self.is_draining:
-            self.gave_up_something()
+        self.endings.setdefault(key, (at, slot))
 
     def gave_up_something(self) -> None:
         """There is less in hand than before: who waits for that in order to leave should look."""

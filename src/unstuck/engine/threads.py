@@ -1,45 +1,53 @@
-"""Our own thread pool for plain functions: results cross back to the loop in groups, and few threads are woken.
+"""Our own thread pool for plain functions: threads take their next job themselves, and what ended crosses in groups.
 
 `run_in_executor` costs a future and a wake-up of the loop per job (5.7 times slower, measured for the
-design); here finished calls gather in a deque and one wake-up takes all of them. The other half of the price is
+design). Here a thread that has done with a job asks the *feed* for the next, so that between two jobs nobody has to
+wake; what has ended gathers in a list, and one wake-up of the loop takes all of it. The other half of the price is
 waking threads: each that wakes asks for the interpreter and takes it from whoever is getting on with the work. So
-at most one is on its way at a time. Who takes a call and leaves others behind wakes the next before he begins, so
-that a call that takes long holds up nobody; where calls are over in microseconds, the one who is awake has
+at most one is on its way at a time. Who takes a job and leaves others behind wakes the next before he begins, so
+that a job that takes long holds up nobody; where jobs are over in microseconds, the one who is awake has
 done them all before the next has come.
 
 Threads are daemons: they run user code only, never storage, and a stuck one must not keep a replaced process
-alive. There are never fewer of them than calls under way, up to the size; so a call that waits has somebody to
-wait for, and where the system gives no further thread, the call is refused at once.
+alive. `waiting` tells how many jobs there are to be had, `feed` gives the next as a subject and what is to be called with it, and
+`done` gets, on the loop, what became of each. The first two are asked in any thread, with the pool's lock held, and must not call the pool.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from unstuck.engine.env import Env, Rest
 
-Call = Callable[[], Any]
-Done = Callable[[Any, BaseException | None], None]
-Ended = tuple[Done, Any, BaseException | None]
+S = TypeVar("S")
 
 
-class ThreadPool:
+class ThreadPool(Generic[S]):
     """At most `size` threads, started when first needed."""
 
-    def __init__(self, size: int, loop: asyncio.AbstractEventLoop, env: Env | None = None):
+    def __init__(
+        self,
+        size: int,
+        loop: asyncio.AbstractEventLoop,
+        waiting: Callable[[], int],
+        feed: Callable[[], tuple[S, Callable[[S], Any]] | None],
+        done: Callable[[list[tuple[S, Any, BaseException | None]]], None],
+        env: Env | None = None,
+    ):
         self._size = size
         self._loop = loop
+        self._waiting = waiting
+        self._feed = feed
+        self._done = done
         self._env = env or Env()
         self._lock = threading.Lock()
-        self._calls: deque[tuple[Call, Done]] = deque()
-        self._under_way = 0
-        """Calls that wait or run."""
-        self._finished: list[Ended] = []
+        self._busy = 0
+        """Threads that have a job."""
+        self._finished: list[tuple[S, Any, BaseException | None]] = []
         self._is_collecting = False
         self._threads = 0
         self._resting: list[Rest] = []
@@ -48,18 +56,17 @@ class ThreadPool:
         self._abandoned = 0
         self._is_closed = False
 
-    def submit(self, call: Call, done: Done) -> None:
-        """Run `call` in a thread; `done(result, error)` follows on the loop.
+    def call(self) -> None:
+        """Something may be had from the feed: see that somebody comes for it.
 
         Raises RuntimeError where a new thread is needed and the system gives none.
         """
         with self._lock:
-            if self._threads <= self._under_way and self._threads < self._size + self._abandoned:
+            self._wake_one()
+            wanted = min(self._size + self._abandoned, self._busy + self._waiting())
+            while self._threads < wanted:
                 self._env.start_thread(self._serve, f"unstuck-{self._threads}")
                 self._threads += 1
-            self._calls.append((call, done))
-            self._under_way += 1
-            self._wake_one()
 
     def abandon(self) -> None:
         """A thread will not come back: let another take its place until the process is replaced."""
@@ -83,7 +90,7 @@ class ThreadPool:
         rest = self._env.new_rest()
         rest.acquire()
         has_rested = False
-        ended: Ended | None = None
+        ended: tuple[S, Any, BaseException | None] | None = None
         while True:
             item = self._next(ended, rest, has_rested)
             ended, has_rested = None, item is None
@@ -92,30 +99,32 @@ class ThreadPool:
                     return
                 rest.acquire()
                 continue
-            call, done = item
+            subject, call = item
             try:
-                ended = done, call(), None
+                ended = subject, call(subject), None
             except BaseException as raised:
-                ended = done, None, raised
-            del call, done, item
+                ended = subject, None, raised
+            del subject, call, item
 
-    def _next(self, ended: Ended | None, rest: Rest, has_rested: bool) -> tuple[Call, Done] | None:
-        """Hand over what has ended and take the next call; None where there is none: then rest."""
-        item: tuple[Call, Done] | None = None
+    def _next(
+        self, ended: tuple[S, Any, BaseException | None] | None, rest: Rest, has_rested: bool
+    ) -> tuple[S, Callable[[S], Any]] | None:
+        """Hand over what has ended and take the next; None where there is none: then rest."""
         must_tell = False
         with self._lock:
             if has_rested:
                 self._is_waking = False
             if ended is not None:
                 self._finished.append(ended)
-                self._under_way -= 1
+                self._busy -= 1
                 must_tell, self._is_collecting = not self._is_collecting, True
-            if self._calls:
-                item = self._calls.popleft()
-                if self._calls:
-                    self._wake_one()
-            else:
+            item = None if self._is_closed else self._feed()
+            if item is None:
                 self._resting.append(rest)
+            else:
+                self._busy += 1
+                if self._waiting():
+                    self._wake_one()
         if must_tell:
             with suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
                 self._loop.call_soon_threadsafe(self._collect)
@@ -125,5 +134,4 @@ class ThreadPool:
         with self._lock:
             finished, self._finished = self._finished, []
             self._is_collecting = False
-        for done, result, error in finished:
-            done(result, error)
+        self._done(finished)

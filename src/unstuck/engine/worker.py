@@ -143,7 +143,10 @@ class Worker:
         shift = self.shift
         tasks = [asyncio.create_task(loop.run(), name=name) for name, loop in self._loops.items()]
         if self._ear is not None:
-            listening = Listening(self._ear, shift.settings, shift.look_now, self._claiming.expect)
+            claiming = self._claiming
+            listening = Listening(
+                self._ear, shift.settings, shift.look_now, claiming.expect, claiming.rest_while_in_sight
+            )
             tasks.append(asyncio.create_task(self._listen(listening), name="listening"))
         try:
             while not (shift.must_leave or self._is_stuck()):

@@ -10,8 +10,8 @@ SUPERVISOR = "unit/engine/test_supervisor.py"
 MUTANTS = (
     Mutant(
         "a_slot_is_cleared_too_early",
-        "engine/executing.py",
-        "        shift.page.set_phase(run.slot, Phase.ENDED)\n",
+        "engine/turning.py",
+        "        shift.page.set_phase(run.slot, ENDED)\n",
         "        shift.page.set_phase(run.slot, Phase.EMPTY)\n",
         "An attempt's slot is freed when its handler has ended, and again when the store has its ending.",
         "A slot says what has started until the store has its ending.",
@@ -20,8 +20,8 @@ MUTANTS = (
     Mutant(
         "a_slot_is_never_cleared",
         "engine/executing.py",
-        "        slot = self._slots.pop(key, None)\n        if slot is not None:",
-        "        slot = self._slots.pop(key, None)\n        if slot is not None and key in self._shift.runs:",
+        "        _, slot = self._shift.endings.pop(key, NO_ENDING)\n        if slot is not None:",
+        "        _, slot = self._shift.endings.pop(key, NO_ENDING)\n        if slot is not None and key in self._shift.runs:",
         "Slots of recorded endings stay taken, until nothing can start any more.",
         "A slot says what has started until the store has its ending.",
         (EXECUTING,),
@@ -48,7 +48,7 @@ MUTANTS = (
         "the_timeout_never_strikes",
         "engine/executing.py",
         "        if job.timeout_us is not None:\n            run.deadline =",
-        "        if job.timeout_us is not None and kind is Kind.ISOLATED:\n            run.deadline =",
+        "        if job.timeout_us is not None and run.kind is Kind.ISOLATED:\n            run.deadline =",
         "Only isolated attempts have a timeout.",
         "Who hangs ends at its timeout.",
         ("seeds memory",),

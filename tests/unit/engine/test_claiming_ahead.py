@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.engine.bench import Bench, Slow
 from tests.unit.engine.handling import Task
-from unstuck.engine.executing import FAST_SAMPLES
 from unstuck.engine.handler import Kind
+from unstuck.engine.pace import FAST_SAMPLES
 
 PLACES = 4
 

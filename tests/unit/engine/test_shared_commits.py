@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pytest
 
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
-from unstuck.engine.claiming import Claiming
+from unstuck.engine.claiming import AHEAD_MAX, Claiming
 from unstuck.engine.handler import Kind
+from unstuck.engine.settling import SOON_SECONDS
 from unstuck.engine.worker import Worker
 from unstuck.model.errors import StoreUnavailable
+from unstuck.model.job import NewJob
 from unstuck.model.states import State
 from unstuck.storage.plan import Plan
 
@@ -43,8 +46,8 @@ async def at_once() -> None:
     """A job that ends in its first step."""
 
 
-def one_writer() -> tuple[Bench, Told]:
-    bench = Bench(Task(at_once, Kind.ASYNC), concurrency=1)
+def one_writer(places: int = 1) -> tuple[Bench, Told]:
+    bench = Bench(Task(at_once, Kind.ASYNC), concurrency=places, slots=2048)
     lane = Told(bench.keeper.lane("one"))
     bench.shift.claim_lane = bench.shift.settle_lane = lane
     bench.claiming = Claiming(bench.shift, bench.executor, bench.settling)
@@ -86,6 +89,42 @@ def test_an_ending_goes_by_itself_where_nothing_is_to_be_claimed() -> None:
         lane.ran.clear()
         await bench.settling.round()
         assert lane.ran == ["settle"] and not bench.shift.outbox
+
+    told(story())
+
+
+def test_an_ending_that_brings_jobs_is_lent_to_no_claim() -> None:
+    """What follows must be there for everybody to see before it is claimed, and not appear in the hands of one worker."""
+
+    async def story() -> None:
+        bench, lane = one_writer()
+        bench.add(1, priority=1, then=(NewJob(id=uuid4(), queue="default", task="t", args="{}"),))
+        await with_one_ended(bench, 1)
+        (ended,) = bench.shift.outbox.values()
+        assert ended.effects
+        assert bench.settling.lend() == ()
+        lane.ran.clear()
+        await bench.settling.round()
+        assert lane.ran == ["settle"], "and it does not wait for the claim that is about to go"
+        await bench.claiming.round()
+        assert lane.ran == ["settle", "claim"]
+
+    told(story())
+
+
+def test_endings_are_not_lent_where_one_of_them_brings_jobs() -> None:
+    async def story() -> None:
+        bench, lane = one_writer(places=2)
+        bench.add(1)
+        bench.add(1, then=(NewJob(id=uuid4(), queue="default", task="t", args="{}"),))
+        bench.shift.ready = {"default": 0}
+        await bench.claiming.round()
+        await bench.turn()
+        assert sorted(bool(each.effects) for each in bench.shift.outbox.values()) == [False, True]
+        bench.add(1)
+        lane.ran.clear()
+        await bench.claiming.round()
+        assert lane.ran == ["claim"]
 
     told(story())
 
@@ -184,5 +223,67 @@ def test_only_a_store_of_one_file_has_its_commits_shared() -> None:
                 bench.page, lanes, is_one_file=is_one_file,
             )  # fmt: skip
             assert (worker._claiming._companion is not None) is is_one_file
+
+    told(story())
+
+
+async def with_work_in_hand(bench: Bench) -> None:
+    """Jobs that end at once, many of them claimed ahead, and some ended, while more are in the queue."""
+    bench.executor.pace._means["t"] = (100, 0.0001)
+    bench.add(2 * AHEAD_MAX)
+    bench.shift.ready = {"default": 0}
+    while len(bench.shift.buffer) <= AHEAD_MAX // 2:
+        await bench.claiming.round()
+    await bench.turn()
+    assert bench.shift.outbox and len(bench.shift.buffer) > AHEAD_MAX // 2
+
+
+def test_endings_wait_a_moment_for_a_claim_that_is_sure_to_come() -> None:
+    """Were they under way when half of what is in hand has run, the claim would find nothing left to run meanwhile."""
+
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_work_in_hand(bench)
+        lane.ran.clear()
+        assert await bench.settling.round() == SOON_SECONDS and lane.ran == []
+        while len(bench.shift.buffer) > AHEAD_MAX // 2:  # noqa: ASYNC110 - handlers run meanwhile
+            await asyncio.sleep(0)
+        assert await bench.settling.round() > SOON_SECONDS and lane.ran == []
+        await bench.claiming.round()
+        assert lane.ran == ["settle and claim"]
+
+    told(story())
+
+
+def test_endings_wait_for_a_moment_only() -> None:
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_work_in_hand(bench)
+        lane.ran.clear()
+        await bench.settling.round()
+        bench.elapse(2 * SOON_SECONDS)
+        await bench.settling.round()
+        assert lane.ran == ["settle"]
+
+    told(story())
+
+
+@pytest.mark.parametrize("why", ["slow", "drained", "quiet", "much"])
+def test_endings_do_not_wait_where_no_claim_is_sure_to_come(why: str) -> None:
+    async def story() -> None:
+        bench, lane = one_writer()
+        await with_work_in_hand(bench)
+        match why:
+            case "slow":
+                bench.executor.pace._means["t"] = (100, 0.02)
+            case "drained":
+                bench.shift.ready = {}
+            case "much":
+                bench.settling._group_max = len(bench.shift.outbox) // 2
+            case _:
+                bench.shift.is_quiet = True
+        lane.ran.clear()
+        await bench.settling.round()
+        assert lane.ran == ["settle"]
 
     told(story())

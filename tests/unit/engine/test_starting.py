@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from tests.unit.engine.handling import Task, worked
-from unstuck.engine import executing
+from unstuck.engine import turning
 from unstuck.engine.context import current
 from unstuck.engine.handler import Kind
 from unstuck.engine.threads import ThreadPool
@@ -44,18 +44,18 @@ def test_a_coroutine_function_that_raises_when_it_is_called_has_failed() -> None
 
 
 def test_what_finds_no_thread_goes_back_and_its_place_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executing, "REST_SECONDS", 0.2)
+    monkeypatch.setattr(turning, "REST_SECONDS", 0.2)
     refusals = 3
 
-    def submit(pool: ThreadPool, *args: Any) -> None:
+    def call(pool: ThreadPool[Any]) -> None:
         nonlocal refusals
         if refusals:
             refusals -= 1
             raise RuntimeError("can't start new thread")
-        taken(pool, *args)
+        called(pool)
 
-    taken = ThreadPool.submit
-    monkeypatch.setattr(ThreadPool, "submit", submit)
+    called = ThreadPool[Any].call
+    monkeypatch.setattr(ThreadPool, "call", call)
     job = worked(Task(lambda: None), lambda job: job.is_final)
     assert (job.state, job.handbacks, job.failures) == (State.SUCCEEDED, 3, 0)
 
@@ -63,7 +63,7 @@ def test_what_finds_no_thread_goes_back_and_its_place_rests(monkeypatch: pytest.
 def test_an_isolated_attempt_that_finds_no_process_goes_back_and_its_place_rests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(executing, "REST_SECONDS", 0.2)
+    monkeypatch.setattr(turning, "REST_SECONDS", 0.2)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     before: list[int] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import pytest
 from unstuck.engine.threads import ThreadPool
 
 R = TypeVar("R")
+Call = Callable[[], Any]
 
 SECONDS = 20.0
 """For what takes milliseconds; only a pool that has lost somebody takes so long."""
@@ -21,15 +23,21 @@ class Pooled:
     """A pool on the running loop, and what came out of it."""
 
     def __init__(self, size: int) -> None:
-        self.pool = ThreadPool(size, asyncio.get_running_loop())
+        self.calls: deque[Callable[[], Any]] = deque()
+        loop = asyncio.get_running_loop()
+        self.pool = ThreadPool(size, loop, lambda: len(self.calls), self._next, self._done)
         self.ended: list[tuple[Any, BaseException | None]] = []
         self._more = asyncio.Event()
 
     def submit(self, call: Callable[[], Any]) -> None:
-        self.pool.submit(call, self._done)
+        self.calls.append(call)
+        self.pool.call()
 
-    def _done(self, result: Any, error: BaseException | None) -> None:
-        self.ended.append((result, error))
+    def _next(self) -> tuple[Call, Callable[[Call], Any]] | None:
+        return (self.calls.popleft(), lambda call: call()) if self.calls else None
+
+    def _done(self, ended: list[tuple[Call, Any, BaseException | None]]) -> None:
+        self.ended += [(result, error) for _, result, error in ended]
         self._more.set()
 
     async def until(self, count: int) -> list[Any]:
@@ -128,6 +136,7 @@ def test_a_call_for_which_there_is_no_thread_is_refused_and_leaves_nothing(
             patched.setattr(threading.Thread, "start", refuse)
             with pytest.raises(RuntimeError):
                 each.submit(lambda: 1)
+        each.calls.clear()
         each.submit(lambda: 2)
         return await each.until(1)
 

@@ -13,10 +13,12 @@ world be repeated from its seed. It is not an oracle of isolation: two steps nev
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
-from operator import attrgetter
+from itertools import repeat
+from operator import attrgetter, call
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -158,16 +160,22 @@ class MemoryTables:
 
 
 def replacing(kind: type[R]) -> Callable[[R, Mapping[str, Any]], R]:
-    """`dataclasses.replace` for rows that change often: three times as fast."""
+    """`dataclasses.replace` for rows that change often, which have slots: five times as fast."""
     names = tuple(field.name for field in fields(kind))  # type: ignore[arg-type]
     places = {name: place for place, name in enumerate(names)}
     read = attrgetter(*names)
+    setters = [vars(kind)[name].__set__ for name in names]
+    apply: Any = call  # what it takes is beyond a type checker's words for it
 
     def with_columns(row: R, columns: Mapping[str, Any]) -> R:
         values = list(read(row))
         for name, value in columns.items():
             values[places[name]] = value
-        return kind(*values)
+        new = object.__new__(kind)
+        deque[None](
+            map(apply, setters, repeat(new), values), maxlen=0
+        )  # its own __init__ takes twice as long
+        return new
 
     return with_columns
 

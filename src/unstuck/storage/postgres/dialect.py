@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum
 
-from unstuck.storage.plan import Statement
+from unstuck.storage.plan import Columns, Statement
 from unstuck.storage.sql.library import Dialect, Spelled, row_source
 
 NOW = "statement_timestamp()"
@@ -37,8 +37,11 @@ class PostgresDialect(Dialect):
         if rows is not None:
             if not rows:
                 return
-            for name in rows[0]:
-                values[name] = [row[name] for row in rows]
+            if isinstance(rows, Columns):
+                values.update(rows.by_name)
+            else:
+                for name in rows[0]:
+                    values[name] = [row[name] for row in rows]
         yield Spelled(text, names, values)
 
     def phrase(self, word: str, rest: str) -> str | None:

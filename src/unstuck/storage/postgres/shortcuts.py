@@ -28,7 +28,7 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg import generators
+from psycopg import generators, pq
 from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
@@ -102,9 +102,12 @@ class Shortcuts:
             pgconn.send_prepare(name.encode(), text.encode(), kinds)
             yield from _answered(pgconn)
             self._prepared.add(name)
-        pgconn.send_query_prepared(name.encode(), [_as_text(value) for value in given])
+        answers_rows = block in PREPARED_AFTER_REST
+        values = [_as_text(value) for value in given]
+        form = pq.Format.BINARY if answers_rows else pq.Format.TEXT
+        pgconn.send_query_prepared(name.encode(), values, result_format=form)
         answer = yield from _answered(pgconn)
-        if block not in PREPARED_AFTER_REST:
+        if not answers_rows:
             return [()] * answer.ntuples
         reading = Transformer(raw)
         reading.set_pgresult(answer)

@@ -102,7 +102,7 @@ INSERT INTO {jobs} (
 SELECT
     v.job_id, :queue, :task, {state.ready}, 0, {now_us}, {now}, CAST(:timeout_us AS bigint), v.args,
     CAST(:codec AS smallint), :options, :labels
-FROM {rows v: job_id uuid, args text}
+FROM {many v: job_id uuid, args text}
 WHERE true
 ON CONFLICT (id) DO NOTHING
 RETURNING CAST(id AS text)

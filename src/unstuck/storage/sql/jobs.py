@@ -154,7 +154,7 @@ def claim(
             "target": target_of(State.READY, Event.CLAIM).value,
         },
     )
-    return sorted(map(shape.claimed, taken), key=lambda job: (job.line, job.id.int))
+    return list(map(shape.claimed, sorted(taken, key=shape.place)))
 
 
 @planned(Mode.WRITE)

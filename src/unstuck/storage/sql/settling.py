@@ -13,6 +13,7 @@ what was to follow it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from uuid import UUID
 
 from unstuck.model.job import NewJob
@@ -30,6 +31,11 @@ WRITE_ATTEMPTS = block("write_attempts")
 RECORDED = block("recorded")
 STAMP_LATE = block("stamp_late")
 
+RUNNING, SUCCEED, ACCEPTED = State.RUNNING, Event.SUCCEED, Answer.ACCEPTED
+SUCCEEDED = target_of(RUNNING, SUCCEED).value
+
+_new = tuple.__dict__["__new__"]
+
 Answers = dict[int, Answer]
 Numbered = list[tuple[int, Verdict]]
 
@@ -44,11 +50,12 @@ def settle(verdicts: Sequence[Verdict]) -> Plan[list[Settled]]:
 def _settle(verdicts: Sequence[Verdict], mode: Mode) -> Requests[list[Settled]]:
     if not verdicts:
         return []
-    first, later = _one_per_job(list(enumerate(verdicts)))
-    moved = yield from _move([verdict for _, verdict in first])
-    if len(moved) == len(verdicts) and mode is Mode.WRITE:
-        return [Settled(verdict, Answer.ACCEPTED) for verdict in verdicts]
-    answers: Answers = {number: Answer.ACCEPTED for number, verdict in first if verdict.id in moved}
+    first, later = _first_of_each(list(enumerate(verdicts))) if _have_one_job_twice(verdicts) else (None, [])
+    moved = yield from _move(verdicts if first is None else [verdict for _, verdict in first])
+    if moved is None and first is None and mode is Mode.WRITE:
+        return list(map(_accepted, verdicts))
+    first = first or list(enumerate(verdicts))
+    answers: Answers = {number: ACCEPTED for number, verdict in first if moved is None or verdict.id in moved}
     rest = [(number, verdict) for number, verdict in first if number not in answers] + later
     if mode is Mode.TRANSACTION:
         yield from _follow([verdict for number, verdict in first if number in answers])
@@ -70,7 +77,7 @@ def _settle_rest(verdicts: Sequence[Verdict], rest: Numbered, before: Answers) -
 def _judge(rest: Numbered, answers: Answers) -> Requests[None]:
     """Answer each by what its row says; several verdicts on one job are judged one after the other."""
     while rest:
-        wave, rest = _one_per_job(rest)
+        wave, rest = _first_of_each(rest)
         found: Rows = yield Statement(JUDGED, {"ids": sorted(verdict.job_id for _, verdict in wave)})
         by_id = {rows.uuid(row[0]): row for row in found}
         again: Numbered = []
@@ -92,32 +99,27 @@ def _judge(rest: Numbered, answers: Answers) -> Requests[None]:
                 again.append((number, verdict))
         if again:
             moved = yield from _move([verdict for _, verdict in again])
-            assert len(moved) == len(again), "a row that was locked did not move"
+            assert moved is None, "a row that was locked did not move"
             yield from _follow([verdict for _, verdict in again])
         if late:
             yield from _refuse(late, answers)
 
 
-def _move(verdicts: Sequence[Verdict]) -> Requests[set[UUID]]:
-    """Send them, of one job one; answers the ids of those that moved their row."""
+def _move(verdicts: Sequence[Verdict]) -> Requests[set[UUID] | None]:
+    """Send them, of one job one; answers the ids of those that moved their row, or None where all have."""
     ordered = sorted(verdicts, key=_number_of_job)
+    moved: Rows
     if _are_mere_successes(ordered):
-        keep_us = ordered[0].keep_us
-        shared = {
-            "source": State.RUNNING.value,
-            "target": target_of(State.RUNNING, Event.SUCCEED).value,
-            "keep_us": keep_us,
-        }
-        succeeded: Rows = yield Statement(SETTLE_SUCCESSES, shared, [rows.success(each) for each in ordered])
-        if len(succeeded) == len(ordered):
-            return {verdict.id for verdict in ordered}  # each moves one row at most: nobody is missing
-        return {rows.uuid(row[0]) for row in succeeded}
-    moved: Rows = yield Statement(SETTLE, rows=[rows.verdict(verdict) for verdict in ordered])
-    return {rows.uuid(row[1]) for row in moved}
+        shared = {"source": RUNNING.value, "target": SUCCEEDED, "keep_us": ordered[0].keep_us}
+        moved = yield Statement(SETTLE_SUCCESSES, shared, rows.successes(ordered))
+    else:
+        moved = yield Statement(SETTLE, rows=[rows.verdict(verdict) for verdict in ordered])
+    if len(moved) == len(ordered):
+        return None  # each moves one row at most: nobody is missing
+    return {rows.uuid(row[-1]) for row in moved}
 
 
-def _number_of_job(verdict: Verdict) -> int:
-    return verdict.job_id.int
+_number_of_job = attrgetter("job_id.int")
 
 
 def _are_mere_successes(verdicts: Sequence[Verdict]) -> bool:
@@ -125,8 +127,8 @@ def _are_mere_successes(verdicts: Sequence[Verdict]) -> bool:
     keep_us = verdicts[0].keep_us
     for each in verdicts:
         if (
-            each.event is not Event.SUCCEED
-            or each.source is not State.RUNNING
+            each.event is not SUCCEED
+            or each.source is not RUNNING
             or each.counts is not NOTHING_COUNTED
             or each.error is not None
             or each.reason is not None
@@ -187,9 +189,12 @@ def _as_cancelled(verdict: Verdict, options: str) -> Verdict:
     )
 
 
-def _one_per_job(numbered: Numbered) -> tuple[Numbered, Numbered]:
-    if len({verdict.job_id.int for _, verdict in numbered}) == len(numbered):
-        return numbered, []
+def _have_one_job_twice(verdicts: Sequence[Verdict]) -> bool:
+    return len(set(map(_number_of_job, verdicts))) < len(verdicts)
+
+
+def _first_of_each(numbered: Numbered) -> tuple[Numbered, Numbered]:
+    """The first of each job, and the others."""
     seen: set[object] = set()
     first: Numbered = []
     later: Numbered = []
@@ -197,6 +202,11 @@ def _one_per_job(numbered: Numbered) -> tuple[Numbered, Numbered]:
         (later if verdict.job_id in seen else first).append((number, verdict))
         seen.add(verdict.job_id)
     return first, later
+
+
+def _accepted(verdict: Verdict) -> Settled:
+    answer: Settled = _new(Settled, (verdict, ACCEPTED))
+    return answer
 
 
 def _in_order(verdicts: Sequence[Verdict], answers: Answers) -> list[Settled]:

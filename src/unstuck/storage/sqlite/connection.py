@@ -16,12 +16,10 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-
-import msgspec
 
 from unstuck.model.errors import (
     OutcomeUnknown,
@@ -186,7 +184,7 @@ class SqliteConnection:
             changed += self._raw.execute(shortcuts.without_answer(spelled.text), spelled.values).rowcount
         return changed == len(request.rows or ())
 
-    def _claim(self, request: Statement) -> list[Any]:
+    def _claim(self, request: Statement) -> Sequence[tuple[Any, ...]]:
         (spelled,) = self.dialect.spell(request, Style.NAMED)
         which, change, read = shortcuts.parted(spelled.text)
         ((found,),) = self._raw.execute(which, spelled.values).fetchall()
@@ -195,8 +193,7 @@ class SqliteConnection:
         these = {**spelled.values, shortcuts.FOUND: found}
         self._raw.execute(change, these)
         ((document,),) = self._raw.execute(read, these).fetchall()
-        rows: list[Any] = msgspec.json.decode(document)
-        return rows
+        return shortcuts.claimed(document)
 
     def _mode(self) -> str:
         ((mode,),) = self._patiently("PRAGMA journal_mode")

@@ -3,7 +3,7 @@
 `now` is bound, read from the process's clock when a statement is spelled, which is after the write lock
 is held: SQLite's own clock has milliseconds only, and one host has one clock. There are no arrays, so a
 row source is one row of parameters and the statement runs once per row, in one transaction. Where rows are
-few columns wide and many, as the endings of a busy worker are, they come as one JSON document (`{many …}`): the
+few columns wide and many, as the endings of a busy worker or the jobs of one task are, they come as one JSON document (`{many …}`): the
 statement then runs once, and the interpreter is free for the handlers while it does.
 """
 
@@ -24,6 +24,9 @@ from unstuck.storage.sql.library import Dialect, Spelled, row_source
 
 MANY = "many_rows"
 """The parameter that holds the rows of a statement which takes all of them at once, each an array in order."""
+
+MANY_BYTES = 1 << 24
+"""How large such a document may be; larger ones are cut."""
 
 _PLAIN = frozenset({str, int, float, bytes, type(None)})
 
@@ -51,8 +54,7 @@ class SqliteDialect(Dialect):
             yield Spelled(text, names, shared)
             return
         if MANY in names:
-            if statement.rows:
-                document = msgspec.json.encode([list(row.values()) for row in statement.rows]).decode()
+            for document in _documents([list(row.values()) for row in statement.rows]):
                 yield Spelled(text, names, {**shared, MANY: document})
             return
         for row in statement.rows:
@@ -111,6 +113,19 @@ class SqliteDialect(Dialect):
                 return ""
             case _:
                 return None
+
+
+def _documents(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """The rows as JSON, in as many documents as it takes: the library refuses a value of a gigabyte."""
+    if not rows:
+        return
+    document = msgspec.json.encode(rows)
+    if len(document) <= MANY_BYTES or len(rows) == 1:
+        yield document.decode()
+        return
+    middle = len(rows) // 2
+    yield from _documents(rows[:middle])
+    yield from _documents(rows[middle:])
 
 
 def _adapted_row(row: Mapping[str, Any]) -> dict[str, Any]:

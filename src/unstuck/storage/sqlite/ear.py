@@ -8,7 +8,8 @@ set means that it is worth a look. Several commits may be one hint.
 A log is written before its commit counts: between the two lies the disk, for some milliseconds or, where
 it is slow, many. Whoever looked at once would see nothing, and then wait for his poll. So after the kernel's
 word the file itself is asked, by `PRAGMA data_version`, whether a commit can be seen: after a millisecond, then
-ever more rarely, so that an idle worker asks little and a hint is late by a few times the commit at most.
+ever more rarely, so that an idle worker asks little and a hint is late by a few times the commit at most; from the beginning
+again where the kernel speaks meanwhile.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from urllib.parse import quote
 LOOK_SECONDS = 0.05
 FIRST_SECONDS = 0.001
 """After the kernel's word: the shortest time in which a disk may have made a commit durable."""
+RARER = 2
+"""How many times as long as the last the next pause is, as long as nothing more is written."""
 PATIENCE_SECONDS = 1.0
 """For how long a commit is waited for after the last write to the log."""
 DISK_SECONDS = 0.03
@@ -49,10 +52,9 @@ class SqliteEar:
         self._loop = asyncio.get_running_loop()
         self._path = path
         self._connection: sqlite3.Connection | None = None
+        self._version: int | None = None
         self._version = self._ask_version()
         self._watch = _inotify(path.parent)
-        if self._watch is not None:
-            self._loop.add_reader(self._watch, self._read_events)
 
     @property
     def is_proved(self) -> bool:
@@ -77,16 +79,16 @@ class SqliteEar:
 
     async def _hear(self) -> AsyncIterator[frozenset[str]]:
         while not self._is_closed:
-            await self._written()
-            pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
+            is_written = await self._written()
+            pause = until = 0.0
             was_unseen = False
-            while not self._is_closed and self._loop.time() < until:
-                await asyncio.sleep(pause)
-                pause *= 3
-                if self._heard.is_set():
-                    self._heard.clear()
+            while not self._is_closed and (is_written or self._loop.time() < until):
+                if is_written or await self._written(pause):
                     pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
-                    was_unseen = False
+                    is_written = was_unseen = False
+                    await asyncio.sleep(FIRST_SECONDS)
+                    self._takes_events()  # a commit is written in several steps
+                pause *= RARER
                 version = self._ask_version()
                 if version is not None and version == self._version:
                     was_unseen = True
@@ -99,17 +101,41 @@ class SqliteEar:
                 # It may be the commit before that one, which the disk has still before it.
                 until = self._loop.time() + DISK_SECONDS
 
-    async def _written(self) -> None:
-        """Wait until something is written to the log."""
-        if self._watch is not None or self._is_closed:
-            await self._heard.wait()
-            return
+    async def _written(self, seconds: float | None = None) -> bool:
+        """Wait until something is written to the log, or for so long; whether it was.
+
+        Only here the loop is woken by it: while many write, a thousand words of the kernel are worth no more than one.
+        """
+        if (watch := self._watch) is None:
+            return await self._grown(seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                if not (self._heard.is_set() or self._takes_events()):
+                    self._loop.add_reader(watch, self._listen)
+                    try:
+                        await self._heard.wait()
+                    finally:
+                        if not self._is_closed:
+                            self._loop.remove_reader(watch)
+        except TimeoutError:
+            return False
+        self._heard.clear()
+        return True
+
+    async def _grown(self, seconds: float | None) -> bool:
+        """The same where the kernel does not tell: by looking."""
+        if seconds is not None:
+            await asyncio.sleep(seconds)
+            return False
         seen = self._state()
         while not self._is_closed and self._state() == seen and self._ask_version() == self._version:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
+        return True
 
     def _ask_version(self) -> int | None:
         """A number that another one's commit changes; None where the file cannot be asked now."""
+        if self._is_closed:
+            return self._version  # nothing is opened again
         try:
             if self._connection is None:
                 self._connection = sqlite3.connect(
@@ -120,19 +146,27 @@ class SqliteEar:
         except sqlite3.Error:
             return None
 
-    def _read_events(self) -> None:
-        assert self._watch is not None
+    def _listen(self) -> None:
+        if self._takes_events():
+            self._heard.set()
+
+    def _takes_events(self) -> bool:
+        """Take what the kernel has to say; whether it spoke of the log."""
+        if self._watch is None:
+            return False
         try:
             events = os.read(self._watch, 65536)
         except BlockingIOError:
-            return
+            return False
         place = 0
         name = self._log.name.encode()
+        is_of_log = False
         while place < len(events):
             _, mask, _, length = _EVENT.unpack_from(events, place)
             place += _EVENT.size + length
             if events[place - length : place].rstrip(b"\0") == name or not mask & (_IN_MODIFY | _IN_CREATE):
-                self._heard.set()
+                is_of_log = True
+        return is_of_log
 
     def _state(self) -> tuple[int, int]:
         try:
