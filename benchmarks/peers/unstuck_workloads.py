@@ -134,8 +134,8 @@ class UnstuckWorkloads(Unstuck):
         await asyncio.gather(*(asyncio.to_thread(thread.join) for thread in crowd))
         return {"jobs": sum(counts)}
 
-    async def steady(self, jobs: int, rate: float) -> dict[str, Any]:
-        """Enqueue at a rate: of 20 jobs 16 plain, 2 delayed, 1 that fails once, 1 urgent; when each was, and its kind."""
+    async def steady(self, jobs: int, rate: float, first: int = 0) -> dict[str, Any]:
+        """Enqueue at a rate: of 20 jobs 16 plain, 2 delayed, 1 that fails once, 1 urgent; when each was called."""
         tasks = self._app.tasks
         plain, again = tasks["empty"], tasks["again"]
         delayed, urgent = plain.using(delay="1s"), plain.using(priority=50)
@@ -149,7 +149,9 @@ class UnstuckWorkloads(Unstuck):
             now = time.monotonic_ns()
             batch = range(n, n + due)
             self._app.enqueue_many(
-                {"delayed": delayed, "again": again, "urgent": urgent, "plain": plain}[kind_of(n)].spec(n)
+                {"delayed": delayed, "again": again, "urgent": urgent, "plain": plain}[kind_of(n)].spec(
+                    first + n
+                )
                 for n in batch
             )
             moments += [now] * due

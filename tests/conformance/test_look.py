@@ -8,6 +8,7 @@ import pytest
 
 from tests.conformance.trying import HOUR, LEASE, MINUTE, SECOND, Trial, new_id, new_job
 from unstuck.rules import judging
+from unstuck.storage.protocol import Since
 
 
 def test_it_tells_the_lowest_line_that_is_ready_in_each_queue(trial: Trial) -> None:
@@ -52,6 +53,28 @@ def test_it_tells_the_time_to_the_next_alarm(trial: Trial) -> None:
     assert trial.look(worker, ["q"], ["t"]).next_alarm_us == pytest.approx(HOUR, abs=slack)
     trial.elapse(HOUR + MINUTE)
     assert trial.look(worker, ["q"], ["t"]).next_alarm_us == pytest.approx(-MINUTE, abs=slack)
+
+
+def test_from_a_place_on_it_leaves_out_what_lies_before(trial: Trial) -> None:
+    worker = trial.add_worker()
+    for queue in ("a", "b"):
+        trial.add(queue=queue, priority=5)
+    late = trial.row(trial.add(queue="a"))
+    running = trial.row(trial.add(queue="b")), trial.start(worker)
+    trial.add(delay_us=HOUR)
+    now_us = trial.look(worker, ["a"], ["t"]).now_us
+    look = trial.look(worker, ["b", "a", "c"], ["t"], Since({"a": late.line, "b": now_us + HOUR}, HOUR))
+    assert dict(look.ready) == {"a": late.line}
+    assert look.next_alarm_us is not None and look.is_alive
+    trial.ask_cancel([running[1].id])
+    look = trial.look(worker, ["a", "b"], ["t"], Since({"b": late.line}, MINUTE))
+    assert dict(look.ready) == {"a": trial.take(worker, "a").line, "b": running[0].line}
+    assert list(look.cancel) == [(running[1].id, running[1].fence)]
+    trial.elapse(2 * HOUR)
+    look = trial.look(worker, ["a"], ["t"], Since({}, MINUTE))
+    assert (look.next_alarm_us, list(look.cancel)) == (None, [])
+    assert trial.promote(10, MINUTE)[""] == 0
+    assert trial.promote(10, 3 * HOUR)[""] == 1
 
 
 def test_it_tells_whether_the_worker_is_alive_to_be_quiet_and_to_leave(trial: Trial) -> None:

@@ -20,7 +20,7 @@ from unstuck.model.worker import NewWorker
 from unstuck.rules import judging
 from unstuck.storage.opening import Keeper
 from unstuck.storage.plan import Mode, Plan, Requests, Script
-from unstuck.storage.protocol import Cursor, Filter
+from unstuck.storage.protocol import Cursor, Filter, Since
 
 MANY = int(os.environ.get("UNSTUCK_PLAN_ROWS", "100000"))
 """How many rows the largest store has in the run of every day; `UNSTUCK_PLAN_ROWS=1000000` is the whole."""
@@ -184,7 +184,9 @@ def questions(growing: Growing, ask: Ask) -> None:
         )
     )
     ask(store.look(worker, ["q", "other", "empty"], ["t", "u"]))
+    ask(store.look(worker, ["q", "other", "empty"], ["t", "u"], Since({"q": 0, "empty": 5}, HOUR_US)))
     ask(store.promote(TAKEN))
+    ask(store.promote(TAKEN, 24 * HOUR_US))
     ask(store.expired(TAKEN))
     ask(store.renew([worker], 24 * HOUR_US, {worker: "{}"}))
     ask(store.register(NewWorker(uuid7(), "child", None, "h", 1, 24 * HOUR_US, ("q",), ("t", "w"))))

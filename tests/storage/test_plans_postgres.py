@@ -37,14 +37,16 @@ OWNED = FRONT // 20 + 5 * TAKEN
 SCATTERED = ("parked", "overdue", "waiting_for")
 
 BUDGETS = {
-    **dict.fromkeys(("insert", "insert_alike", "claim", "promote", "prune_jobs"), FEW + PER_ROW * TAKEN),
+    **dict.fromkeys(
+        ("insert", "insert_alike", "claim", "promote", "promote_late", "prune_jobs"), FEW + PER_ROW * TAKEN
+    ),
     **dict.fromkeys(("settle", "settle_successes"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("write_progress", "write_logs", "write_attempts"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("expired", "waiting_unhandled", "prune_attempts", "prune_logs"), FEW + 5 * TAKEN),
     # Ended workers are visited one by one, and their jobs one by one.
     **dict.fromkeys(("orphans", "owned_ids"), FEW + 5 * TAKEN),
     # What a worker owns is read where it is asked for, or counted.
-    **dict.fromkeys(("look", "owned", "workers", "workers_by_id"), FEW + OWNED),
+    **dict.fromkeys(("look", "glance", "owned", "workers", "workers_by_id"), FEW + OWNED),
     # The front of a queue, each row with the step of its queue.
     **dict.fromkeys(("head", "unhandled"), FEW + 4 * SWEEP_FRONT),
     # A sample, each row with the step of its queue.
@@ -64,11 +66,13 @@ INDEXES = {
     "settle": "jobs_pkey",
     "settle_successes": "jobs_pkey",
     "promote": "jobs_wake",
+    "promote_late": "jobs_wake",
     "expired": "jobs_wake",
     "orphans": "jobs_worker",
     "owned": "jobs_worker",
     "prune_jobs": "jobs_keep",
     "look": "jobs_claim",
+    "glance": "jobs_claim",
     "head": "jobs_claim",
     "waiting_for": "jobs_wake",
     "parked": "jobs_wake",
@@ -90,7 +94,7 @@ NEVER = {
 }
 """Indexes that would answer too, full of dead entries."""
 
-SORTED_WITHOUT_STATISTICS = {("large, missing", name) for name in ("head", "look")}
+SORTED_WITHOUT_STATISTICS = {("large, missing", name) for name in ("head", "look", "glance")}
 """Known, and seen from about a million rows on: without any statistics (after an upgrade of the server, until the first automatic
 ANALYZE) the few rows that a queue is taken to have are fetched and sorted, which is the whole queue."""
 

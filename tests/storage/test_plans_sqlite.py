@@ -35,11 +35,13 @@ OWNED = FRONT // 20 + 5 * TAKEN
 """How many jobs the living worker runs here, at most."""
 
 BUDGETS = {
-    **dict.fromkeys(("insert", "insert_alike", "claim", "promote", "prune_jobs"), FEW + PER_ROW * TAKEN),
+    **dict.fromkeys(
+        ("insert", "insert_alike", "claim", "promote", "promote_late", "prune_jobs"), FEW + PER_ROW * TAKEN
+    ),
     **dict.fromkeys(("settle", "settle_successes"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("write_progress", "write_logs", "write_attempts"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("expired", "waiting_unhandled", "inspect_jobs"), FEW + PER_ROW * TAKEN),
-    **dict.fromkeys(("look", "owned", "workers", "workers_by_id"), FEW + 50 * OWNED),
+    **dict.fromkeys(("look", "glance", "owned", "workers", "workers_by_id"), FEW + 50 * OWNED),
     **dict.fromkeys(("head", "unhandled"), FEW + 100 * SWEEP_FRONT),
     **dict.fromkeys(("newest", "at_work", "first_alarms", "depth"), FEW + 100 * PULSE_SAMPLE),
     **dict.fromkeys(("parked", "overdue", "waiting_for"), FEW + 25 * LAG_FRONT),

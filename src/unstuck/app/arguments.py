@@ -86,8 +86,13 @@ class Arguments:
         self._order = tuple(rename.values())
         kinds = [parameter.kind for parameter in self._signature.parameters.values()]
         self._positional = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        self._every = self._positional if self._positional == len(kinds) else -1
         stated = {name: hints.get(name, Any) for name in self._order}
         self._plain: dict[str, Any] = stated if _PLAIN.issuperset(stated.values()) else {}
+        # Where all are whole numbers there is little that could be wrong.
+        kinds_stated = tuple(stated.values())
+        is_whole = self._every > 0 and set(kinds_stated) == {int}
+        self._whole: tuple[Any, ...] | None = kinds_stated if is_whole else None
         self._has_defaults = any(len(field) > 2 for field in fields)
         self._required = frozenset(
             each.name
@@ -108,7 +113,13 @@ class Arguments:
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """JSON text of a call's arguments. Raises BadArguments, naming the parameter."""
-        given = self._bound(args, kwargs)
+        whole = self._whole
+        if whole is not None and not kwargs and tuple(map(type, args)) == whole and _are_plain(args):
+            return write(dict(zip(self._order, args))).decode()  # noqa: B905  as many as there are
+        if not kwargs and len(args) == self._every:
+            given = dict(zip(self._order, args))  # noqa: B905  as many as there are
+        else:
+            given = self._bound(args, kwargs)
         is_plain = bool(self._plain)
         for name, value in given.items():
             if type(value) not in _UNFAILING:
@@ -232,6 +243,10 @@ class Answer:
             except msgspec.DecodeError:
                 pass
         return msgspec.json.decode(text)
+
+
+def _are_plain(numbers: tuple[int, ...]) -> bool:
+    return min(numbers) >= -_WHOLE_MAX and max(numbers) < _WHOLE_MAX
 
 
 def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -20,6 +21,7 @@ import msgspec
 from unstuck.app import commands
 from unstuck.app.grouping import Group
 from unstuck.app.handle import Job
+from unstuck.app.identity import Ids
 from unstuck.app.joining import Joined, join
 from unstuck.model.errors import IdConflict
 from unstuck.model.job import Inserted, NewJob
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from unstuck.app.task import Task
 
 R = TypeVar("R")
+
+_id, _created = attrgetter("id"), attrgetter("created")
 
 log = logging.getLogger("unstuck")
 
@@ -49,6 +53,10 @@ class Client:
     def store(self) -> Store:
         """The store's promises."""
         return self.keeper.store
+
+    def draw_many(self, count: int) -> list[UUID]:
+        """So many ids, as `draw` would make them."""
+        return self.draw.many(count) if isinstance(self.draw, Ids) else [self.draw() for _ in range(count)]
 
     def use(self, keeper: Keeper) -> None:
         """Ask another store from now on."""
@@ -117,4 +125,6 @@ class Client:
             joined.after_commit(lambda: self.keeper.hint(queues))
 
     def _handles(self, answers: Sequence[Inserted]) -> list[Job[Any]]:
-        return [Job(self, answer.id, created=answer.created) for answer in answers]
+        if all(map(_created, answers)):
+            return Job.of(self, map(_id, answers))
+        return [Job(self, job_id, created=created) for job_id, created in answers]

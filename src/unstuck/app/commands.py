@@ -20,6 +20,7 @@ from uuid import UUID
 
 from unstuck.app import explaining
 from unstuck.app.explaining import Explanation, not_found, served
+from unstuck.model.alike import Alike
 from unstuck.model.errors import IdConflict, JobNotFound, StoreError, StoreUnavailable
 from unstuck.model.job import Inserted, Job, NewJob
 from unstuck.model.states import Reason, State
@@ -148,6 +149,8 @@ def _see(store: Store, jobs: Sequence[NewJob], queues: frozenset[str], watch: Qu
 
 def due_queues(jobs: Iterable[NewJob]) -> frozenset[str]:
     """The queues in which something is to be done at once; what is due later needs no hint."""
+    if isinstance(jobs, Alike):
+        jobs = jobs[:1]
     return frozenset([job.queue for job in jobs if not job.delay_us and job.due_at is None])
 
 

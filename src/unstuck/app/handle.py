@@ -9,6 +9,7 @@ that waits in its handler for another one holds its place in the worker all the 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
@@ -40,6 +41,19 @@ class Job(Generic[RCo]):
         self.id = id
         self.created = created
         self.snapshot = snapshot
+
+    @staticmethod
+    def of(client: Client, ids: Iterable[UUID]) -> list[Job[Any]]:
+        """Handles of many jobs that were inserted just now, at a third of the price of as many calls."""
+        jobs: list[Job[Any]] = []
+        for each in ids:
+            job: Job[Any] = _new(Job)
+            _put_client(job, client)
+            _put_id(job, each)
+            _put_created(job, True)
+            _put_snapshot(job, None)
+            jobs.append(job)
+        return jobs
 
     def refresh(self) -> Snapshot:
         """Read the job anew and answer the snapshot. Raises JobNotFound."""
@@ -134,3 +148,9 @@ class Job(Generic[RCo]):
 
 def _seconds(timeout: Duration | None) -> float | None:
     return None if timeout is None else duration_us(timeout, "timeout") / 1_000_000
+
+
+_new: Callable[[Any], Any] = object.__new__
+_put_client, _put_id, _put_created, _put_snapshot = (
+    getattr(Job, name).__set__ for name in ("_client", "id", "created", "snapshot")
+)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from uuid import UUID, uuid5
 
 from unstuck.model.errors import BadArguments
-from unstuck.model.ids import chance, uuid_of
+from unstuck.model.ids import chance, chances, uuid_of
 
 NAMESPACE = UUID("6f9a1f0e-5d0b-5c38-9f2a-75e4c1d0a7b2")
 """Never change it: texts would name other jobs."""
@@ -34,14 +34,30 @@ class Ids:
         self._last = 0
 
     def __call__(self) -> UUID:
+        tick = self._taken(1)
+        dice = self._dice
+        end = chance() if dice is None else int.from_bytes(dice(8), "big") & ((1 << 62) - 1)
+        return uuid_of((tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | end)
+
+    def many(self, count: int) -> list[UUID]:
+        """So many ids, in order; a fifth of the price of as many calls."""
+        if self._dice is not None:
+            return [self() for _ in range(count)]
+        first = self._taken(count)
+        return [
+            uuid_of((tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | end)
+            for tick, end in zip(range(first, first + count), chances(count), strict=True)
+        ]
+
+    def _taken(self, count: int) -> int:
+        """The first of so many quarters of a microsecond that nobody else has."""
         ns = self._clock()
         # Milliseconds, then 12 bits of the fraction (RFC 9562, method 3): about a quarter of a microsecond.
         tick = (ns // 1_000_000) << 12 | (ns % 1_000_000) * 4096 // 1_000_000
         with self._lock:
-            tick = self._last = max(tick, self._last + 1)
-        dice = self._dice
-        end = chance() if dice is None else int.from_bytes(dice(8), "big") & ((1 << 62) - 1)
-        return uuid_of((tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | end)
+            first = max(tick, self._last + 1)
+            self._last = first + count - 1
+        return first
 
 
 def id_of(name: UUID | str) -> UUID:

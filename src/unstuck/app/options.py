@@ -143,12 +143,14 @@ class Mould:
     where thousands are cast.
     """
 
-    __slots__ = ("_options", "_rest", "_task")
+    __slots__ = ("_options", "_rest", "_task", "like")
 
     def __init__(self, options: Options, task: str):
         self._options = options
         self._task = task
         like = replace(options, then=None).job(task, "{}", lambda: _NOBODY)
+        self.like = None if options.then or options.id else like
+        """What all have in common; None where they are given an id or others follow them."""
         self._rest = tuple(
             (_put(field.name), getattr(like, field.name))
             for field in fields(NewJob)

@@ -2,8 +2,8 @@
 
 There is one *course* per queue and kind of place, taken in turn, each claimed from behind the place in
 line where its own last claim ended (the cursor), because the head of the index may be full of entries
-that are gone but not yet vacuumed. An empty answer sends the cursor back to the start once; a course that
-is empty from there is dry until the next look sees something ready, or for longer where to ask costs much (`fallow`). More than the free places is claimed
+that are gone but not yet vacuumed. An empty answer sends the cursor back to the start once, where that is paid for
+(`looking_back`); a course that is empty then is dry until the next look sees something ready, or for longer where to ask costs much (`fallow`). More than the free places is claimed
 only for tasks whose recent mean is under 50 ms: under 5 ms what can start within half a poll, else what bridges
 the time until the next claim answers, as measured.
 
@@ -19,10 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from unstuck.engine.executing import Executor
 from unstuck.engine.fallow import Fallow
 from unstuck.engine.handler import Kind
+from unstuck.engine.looking_back import LookingBack
 from unstuck.engine.patience import Bell
 from unstuck.engine.settling import Settling
 from unstuck.engine.shift import Shift
@@ -32,6 +34,7 @@ from unstuck.rules.settings import QueueShare
 from unstuck.storage.plan import Plan, both
 from unstuck.storage.protocol import Cursor
 
+NOBODY = UUID(int=0)
 PREFETCH_MAX = 500
 """So many a claim asks for at most."""
 
@@ -47,6 +50,9 @@ within these bounds. Half of it is left when the next claim goes, so that no pla
 more, because somebody else could be running it."""
 
 MEMORY_OF_ROUND_TRIP = 0.2
+SECONDS_PER_JOB = 0.00006
+"""What a claim takes longer for each job that it brings, which is no price of finding them (0.02 to 0.03 ms of the
+server, as much for reading the answer)."""
 
 UNSETTLED_MAX = 1000
 """So many endings that the store has not confirmed mean that it cannot follow: nothing is claimed ahead then."""
@@ -81,7 +87,14 @@ class Claiming:
             if tasks
             for is_prefetch in ((True, False) if kind is not Kind.ISOLATED else (False,))
         ]
+        self.back = LookingBack(shift.settings)
         self._cursors: dict[Course, Cursor] = {}
+        # How far each course has come: what lies before is claimed only in looking back.
+        self._highest: dict[Course, Cursor] = {}
+        # Sent back while a claim of theirs was under way: what that brings says nothing about where to go on.
+        self._sent_back: set[Course] = set()
+        # Jobs that are known to stand before that: from which line, and how many; fetched without going on behind them.
+        self._errands: dict[Course, tuple[Cursor, int]] = {}
         self._dry: set[Course] = set()
         self._fallow: Fallow[Course] = Fallow(shift.settings.lease)
         # Courses whose last claim brought all that it asked for: there is more behind it.
@@ -93,19 +106,55 @@ class Claiming:
         self._round_trip = 0.0
         self._out_of_sight = Bell()
 
-    def look_back(self, queue: str) -> None:
-        """Start the next scans of this queue at its head."""
+    def look_back(self, queue: str, line: int | None = None) -> None:
+        """Start the next scans of this queue at this line, if they have come further; without one, at its head.
+
+        A course for which that is not paid for starts no further back than a few moments, and without a line where it was.
+        """
         self._hinted.discard(queue)
         now, is_empty = self._shift.env.now(), self._shift.is_empty
         is_crowded = any(course.share.name == queue for course in self._full)
         for course in self._courses:
             if course.share.name == queue:
-                self._cursors.pop(course, None)
-                if is_empty or not is_crowded or self._fallow.is_due(course, now):
-                    self._dry.discard(course)
+                highest = self._highest.get(course)
+                is_wanted = is_empty or not is_crowded or self._fallow.is_due(course, now)
+                start = None if line is None else Cursor(line, NOBODY)
+                if highest is not None and not self.back.is_due(now, course):
+                    if line is None:
+                        if is_wanted:
+                            self._dry.discard(course)
+                        continue
+                    near = Cursor(highest.line - self.back.slack_us, NOBODY)
+                    start = near if start is None or start.before(near) else start
+                self._send_back(course, start, is_wanted)
         if is_empty:
             # Nobody waits for his turn; where the last job was, the next is likely, and it should start soon.
             self._turn = self._fruitful
+
+    def _send_back(self, course: Course, start: Cursor | None, is_wanted: bool = True) -> None:
+        cursor = self._cursors.get(course)
+        if start is None:
+            self._cursors.pop(course, None)
+        elif cursor is None or start.before(cursor):
+            self._cursors[course] = start
+        self._sent_back.add(course)
+        if is_wanted:
+            self._dry.discard(course)
+
+    def fetch(self, queue: str, line: int, count: int) -> None:
+        """At most so many jobs stand at this line and behind it: claim these, and go on where the claims were.
+
+        Where they had not come that far they will meet them by themselves; where to begin at any line is free, they begin there.
+        """
+        now = self._shift.env.now()
+        for course in self._courses:
+            highest = self._highest.get(course)
+            if course.share.name == queue and highest is not None and not self.back.is_due(now, course):
+                if line <= highest.line:
+                    self._errands[course] = Cursor(line, NOBODY), count
+                self._dry.discard(course)
+            elif course.share.name == queue:
+                self._send_back(course, Cursor(line, NOBODY))
 
     def expect(self, queue: str) -> None:
         """A hint says that this queue has work: claim from its head now, once, before the look that says more."""
@@ -139,6 +188,10 @@ class Claiming:
         if self.has_in_sight:
             self._out_of_sight.hush()
             await self._out_of_sight.rest(seconds)
+
+    def may_have_more(self, queue: str) -> bool:
+        """Whether some course of this queue has not come to its end since something was seen there."""
+        return any(course.share.name == queue and course not in self._dry for course in self._courses)
 
     async def round(self) -> float:
         """Claim once, by the next course that has places and something ready; wait when none has."""
@@ -228,7 +281,12 @@ class Claiming:
 
     async def _claim(self, course: Course, tasks: Sequence[str], limit: int) -> None:
         shift = self._shift
+        errand = self._errands.pop(course, None)
         after = self._cursors.get(course)
+        if errand is not None:
+            after, known = errand
+            limit = min(limit, known)
+        self._sent_back.discard(course)
         withdrawn = shift.page.withdrawn
         began = shift.env.now()
         shift.claims_in_flight += 1
@@ -251,21 +309,55 @@ class Claiming:
             self._hinted.discard(course.share.name)
             shift.ready.pop(course.share.name, None)
             self.note_sight()
-        self._full.pop(course, None)
-        if len(jobs) == limit:
-            self._full[course] = None
+        if errand is None:
+            self._full.pop(course, None)
+            if len(jobs) == limit:
+                self._full[course] = None
+        highest = self._highest.get(course)
+        is_back = after is None or highest is None or after.line < highest.line - self.back.slack_us
+        if errand is None and (is_back or highest == after):
+            seconds = now - began - SECONDS_PER_JOB * len(jobs)
+            self.back.took(now, seconds, course, from_the_first=is_back)
         if jobs:
             self._fallow.was_not(course)
             self._round_trip += MEMORY_OF_ROUND_TRIP * (now - began - self._round_trip)
             self._fruitful = self._courses.index(course)
-            self._cursors[course] = Cursor(jobs[-1].line, jobs[-1].id)
-        elif after is not None:
+        last = Cursor(jobs[-1].line, jobs[-1].id) if jobs else after
+        if errand is not None:
+            if jobs and last is not None and len(jobs) == limit < errand[1]:
+                self._errands.setdefault(course, (last, errand[1] - limit))
+            self._executor.take(jobs, withdrawn, now)
+            return
+        come_to = self._come_to(course, began, last, len(jobs) < limit)
+        # Where a look had sent it there is nothing before that it could have missed.
+        is_own = after is not None and after.id != NOBODY
+        if course in self._sent_back:
+            pass  # The look that did so may have seen what came into the store behind this claim's back.
+        elif jobs and come_to is not None:
+            self._cursors[course] = come_to
+        elif is_own and self.back.is_due(now, course):
             self._cursors.pop(course, None)
         else:
+            if come_to is not None:
+                self._cursors[course] = come_to
             self._dry.add(course)
             self._fallow.was_empty(course, now, now - began)
             self.note_sight()
         self._executor.take(jobs, withdrawn, now)
+
+    def _come_to(self, course: Course, began: float, last: Cursor | None, is_end: bool) -> Cursor | None:
+        """Where the next claim begins after one that came so far, to the end or not."""
+        back, highest = self.back, self._highest.get(course)
+        if back.now_us is not None:
+            if last is not None and back.is_ahead(last.line, began):
+                # A job that was put back in line: those of the next moments stand before it.
+                last = Cursor(back.now_us, NOBODY)
+            seen = Cursor(back.now_us - back.slack_us, NOBODY)
+            if is_end and (last is None or last.before(seen)):
+                last = seen
+        if last is not None and (highest is None or highest.before(last)):
+            self._highest[course] = highest = last
+        return highest if is_end else last
 
     async def _sent(self, plan: Plan[list[ClaimedJob]]) -> list[ClaimedJob]:
         """The answer of the store to a claim, which takes along what has ended where there is one writer only."""

@@ -2,7 +2,8 @@
 
 Is something ready in my queues, when is the next alarm, which of my attempts are asked to cancel, is my
 own row still alive, to be quiet or to leave. The look follows a hint at once, an alarm when it is due, and otherwise
-the poll. Due jobs are promoted by whoever sees the alarm, a thousand per statement, on while full.
+the poll. Due jobs are promoted by whoever sees the alarm, a thousand per statement, on while full. From where
+is looked, says `looking_back`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from unstuck.engine.claiming import Claiming
 from unstuck.engine.executing import Executor
 from unstuck.engine.patience import SHORTEST_REST
 from unstuck.engine.shift import Shift
+from unstuck.storage.protocol import Since
 
 PROMOTE_MAX = 1000
+GATHER_SECONDS = 0.01
+"""Alarms of a stream are seen together: so long at least from one look to the next that only an alarm asks for."""
 
 
 class Looking:
@@ -27,9 +31,13 @@ class Looking:
         """Look once and act on it; answers the time to the next look."""
         shift = self._shift
         names = [share.name for share in shift.settings.queues]
-        plan = shift.store.look(shift.id, names, list(shift.handlers))
+        back, began = self._claiming.back, shift.env.now()
+        since = back.since(began)
+        plan = shift.store.look(shift.id, names, list(shift.handlers), since)
         look = await shift.claim_lane.run(plan, shift.settings.deadline)
-        shift.page.round_trip = shift.env.now()
+        now = shift.page.round_trip = shift.env.now()
+        back.took(now, now - began, from_the_first=since is None)
+        back.saw(began, look, names)
         if not look.is_alive:
             shift.page.lose()
             return shift.settings.poll
@@ -41,13 +49,27 @@ class Looking:
         self._executor.find_ended()
         self._give_back_what_waits()
         ready, pause = dict(look.ready), shift.settings.poll
+        promoted: dict[str, int] = {}
+        count = 0
         if look.next_alarm_us is not None:
             if look.next_alarm_us <= 0:
-                ready |= await self._promote()
+                promoted, count = await self._promote(since)
+                pause = min(pause, GATHER_SECONDS)  # the alarm behind those is not known yet
             else:
-                pause = min(pause, look.next_alarm_us / 1_000_000 + 0.001)
-        for queue in ready:
-            self._claiming.look_back(queue)
+                pause = min(
+                    pause, max(look.next_alarm_us / 1_000_000 + 0.001, GATHER_SECONDS - (now - began))
+                )
+        for queue, line in ready.items():
+            self._claiming.look_back(queue, line)
+        for queue, line in promoted.items():
+            self._claiming.fetch(queue, line, count)
+            ready[queue] = min(line, ready.get(queue, line))
+        if since is not None:
+            # What was known to be ready and has not been claimed may lie before what was looked at.
+            known = {
+                queue: line for queue, line in shift.ready.items() if self._claiming.may_have_more(queue)
+            }
+            ready = known | ready
         shift.ready = ready
         if ready:
             pause = min(pause, self._claiming.seconds_left_fallow + SHORTEST_REST)
@@ -57,18 +79,21 @@ class Looking:
             self._claiming.note_sight()
         return pause
 
-    async def _promote(self) -> dict[str, int]:
-        """Make due jobs ready, on while full; answers the queues of ours that got some."""
+    async def _promote(self, since: Since | None) -> tuple[dict[str, int], int]:
+        """Make due jobs ready, on while full; answers the queues of ours that got some, from which line on, and how many."""
         shift = self._shift
         ours = {share.name for share in shift.settings.queues}
         found: dict[str, int] = {}
+        whole = 0
         while True:
-            plan = shift.store.promote(PROMOTE_MAX)
+            plan = shift.store.promote(PROMOTE_MAX, None if since is None else since.age_us)
             promoted = await shift.claim_lane.run(plan, shift.settings.deadline)
             count = promoted.get("", 0)
-            found |= {queue: line for queue, line in promoted.items() if queue in ours}
+            whole += count
+            for queue in sorted(ours & promoted.keys()):
+                found[queue] = min(promoted[queue], found.get(queue, promoted[queue]))
             if count < PROMOTE_MAX:
-                return found
+                return found, whole
 
     def _give_back_what_waits(self) -> None:
         """A claimed job that has not started within one poll goes back: others may be free."""

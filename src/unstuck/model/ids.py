@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import time
-from struct import Struct
+from struct import Struct, unpack
 from uuid import UUID, SafeUUID
 
 _AT_ONCE = 256
 _WORDS = Struct(f"={_AT_ONCE}Q{_AT_ONCE}H")
 _SAYS_7 = 0x7 << 76 | 0x2 << 62
 """Version and variant, where an id has them."""
+_END = 0x3FFF_FFFF_FFFF_FFFF
 
 _chances: list[int] = []
 """The lower 80 bits of ids, each given away once: `list.pop` takes one in a single step, whatever threads do."""
@@ -66,10 +67,15 @@ def _drawn() -> int:
             continue  # other threads have taken them all
 
 
+def chances(count: int) -> list[int]:
+    """So many of what `chance` gives, from the system in one step."""
+    return [word & _END for word in unpack(f"={count}Q", os.urandom(8 * count))]
+
+
 def chance() -> int:
     """62 bits of chance, as the end of an id holds them."""
     try:
         drawn = _chances.pop()
     except IndexError:
         drawn = _drawn()
-    return drawn & 0x3FFF_FFFF_FFFF_FFFF
+    return drawn & _END

@@ -41,6 +41,18 @@ class Cursor:
     line: int
     id: UUID
 
+    def before(self, other: Cursor) -> bool:
+        """Whether the other place is further down the line."""
+        return (self.line, self.id.int) < (other.line, other.id.int)
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """From where to look: in each queue from a line on, and for alarms that are no older than so many microseconds."""
+
+    lines: Mapping[str, int]
+    age_us: int
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -292,12 +304,20 @@ class Store(Protocol):
 
     # The poll
 
-    def look(self, worker_id: UUID, queues: Sequence[str], tasks: Sequence[str]) -> Plan[Look]:
-        """Everything a worker asks once per poll, in one statement that reads."""
+    def look(
+        self, worker_id: UUID, queues: Sequence[str], tasks: Sequence[str], since: Since | None = None
+    ) -> Plan[Look]:
+        """Everything a worker asks once per poll, in one statement that reads.
+
+        With `since`, what lies before is left out: ready jobs with lower lines, older alarms, and who was
+        asked to cancel longer ago.
+        """
         ...
 
-    def promote(self, limit: int) -> Plan[dict[str, int]]:
+    def promote(self, limit: int, age_us: int | None = None) -> Plan[dict[str, int]]:
         """Make scheduled jobs that are due ready, at most `limit`; answers the lowest line per queue.
+
+        With `age_us`, only those that have been due for no longer than that.
 
         An answer that counts `limit` jobs in sum may mean that more are due: `promoted` is in key "".
         Jobs whose expiry has passed are left to `expired`. Lines are kept.

@@ -114,7 +114,7 @@ MUTANTS = (
     Mutant(
         "look_back_never",
         "engine/looking.py",
-        "        for queue in ready:\n            self._claiming.look_back(queue)\n",
+        "        for queue, line in ready.items():\n            self._claiming.look_back(queue, line)\n",
         "",
         "A look that sees something ready does not send the claims back to the head of the queue.",
         "Polling alone meets every bound.",
@@ -132,10 +132,10 @@ MUTANTS = (
     Mutant(
         "a_short_claim_is_taken_as_empty",
         "engine/claiming.py",
-        "            self._cursors[course] = Cursor(jobs[-1].line, jobs[-1].id)\n",
-        "            self._cursors[course] = Cursor(jobs[-1].line, jobs[-1].id)\n"
+        "            self._cursors[course] = come_to\n        elif",
+        "            self._cursors[course] = come_to\n"
         "            if len(jobs) < limit:\n"
-        "                self._dry.add(course)\n",
+        "                self._dry.add(course)\n        elif",
         "A claim that brought less than was asked for ends the claiming until the next look.",
         "A short claim does not mean an empty queue.",
         ("unit/engine/test_claiming.py", "seeds memory"),
@@ -143,7 +143,7 @@ MUTANTS = (
     Mutant(
         "behind_the_cursor_is_nothing",
         "engine/claiming.py",
-        "        elif after is not None:\n            self._cursors.pop(course, None)\n        else:",
+        "        elif is_own and self.back.is_due(now, course):\n            self._cursors.pop(course, None)\n        else:",
         "        else:",
         "Where nothing is left behind the cursor the queue is taken for empty.",
         "An empty claim sends the cursor back to the start.",

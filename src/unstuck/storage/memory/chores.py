@@ -26,13 +26,17 @@ FRONT = 100
 WORKER_KEEP = timedelta(days=1)
 
 
-def promote(tables: MemoryTables, limit: int) -> dict[str, int]:
+def promote(tables: MemoryTables, limit: int, age_us: int | None = None) -> dict[str, int]:
     """Make scheduled jobs that are due ready, those first that were due first."""
     now = moment(tables.clock())
+    oldest = None if age_us is None else now - timedelta(microseconds=age_us)
     due = [
         (job.wake_at, job.id, job)
         for job in tables.jobs.of(State.SCHEDULED)
-        if job.wake_at is not None and job.wake_at <= now and not is_expired(job, now)
+        if job.wake_at is not None
+        and job.wake_at <= now
+        and (oldest is None or job.wake_at >= oldest)
+        and not is_expired(job, now)
     ]
     promoted = sorted(due)[:limit]
     lowest: dict[str, int] = {"": len(promoted)}

@@ -34,6 +34,7 @@ from unstuck.storage.protocol import (
     Pulse,
     QueueInfo,
     Renewed,
+    Since,
     Situation,
     Size,
     Survey,
@@ -93,11 +94,13 @@ class MemoryStore:
     def write_logs(self, rows: Sequence[tuple[UUID, int, int, str]]) -> Plan[None]:
         return _write("write_logs", lambda tables: living.write_logs(tables, rows))
 
-    def look(self, worker_id: UUID, queues: Sequence[str], tasks: Sequence[str]) -> Plan[Look]:
-        return _read("look", lambda tables: workers.look(tables, worker_id, queues, tasks))
+    def look(
+        self, worker_id: UUID, queues: Sequence[str], tasks: Sequence[str], since: Since | None = None
+    ) -> Plan[Look]:
+        return _read("look", lambda tables: workers.look(tables, worker_id, queues, tasks, since))
 
-    def promote(self, limit: int) -> Plan[dict[str, int]]:
-        return _write("promote", lambda tables: chores.promote(tables, limit))
+    def promote(self, limit: int, age_us: int | None = None) -> Plan[dict[str, int]]:
+        return _write("promote", lambda tables: chores.promote(tables, limit, age_us))
 
     def expired(self, limit: int) -> Plan[list[Job]]:
         return _read("expired", lambda tables: chores.expired(tables, limit))

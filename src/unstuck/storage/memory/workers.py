@@ -14,12 +14,12 @@ from uuid import UUID
 
 import msgspec
 
-from unstuck.model.job import NO_HANDLER_LAST_US, ClaimedJob
+from unstuck.model.job import NO_HANDLER_LAST_US, ClaimedJob, Job
 from unstuck.model.moments import micros, moment
 from unstuck.model.states import Event, Reason, State, target_of
 from unstuck.model.worker import LAPSED, NewWorker, Worker
 from unstuck.storage.memory.tables import MemoryTables, by_id, claimed, is_ready, worker_with
-from unstuck.storage.protocol import Look, Renewed
+from unstuck.storage.protocol import Look, Renewed, Since
 
 
 def register(tables: MemoryTables, new: NewWorker) -> int:
@@ -160,7 +160,18 @@ def orphans(
     return found
 
 
-def look(tables: MemoryTables, worker_id: UUID, queues: Sequence[str], tasks: Sequence[str]) -> Look:
+def _is_in(job: Job, since: Since | None, now_us: int) -> bool:
+    """Whether the alarm of a job is one that is looked for."""
+    return since is None or (job.wake_at is not None and now_us - micros(job.wake_at) <= since.age_us)
+
+
+def look(
+    tables: MemoryTables,
+    worker_id: UUID,
+    queues: Sequence[str],
+    tasks: Sequence[str],
+    since: Since | None = None,
+) -> Look:
     """What a worker asks once per poll."""
     now_us = tables.clock()
     now = moment(now_us)
@@ -170,13 +181,15 @@ def look(tables: MemoryTables, worker_id: UUID, queues: Sequence[str], tasks: Se
     cancel: list[tuple[UUID, int]] = []
     for job in tables.jobs.of(State.READY):
         is_ours = job.queue in queues and job.task in tasks
+        if since is not None and job.line < since.lines.get(job.queue, job.line):
+            continue
         if is_ours and is_ready(job, now) and not tables.is_paused(job.queue):
             ready[job.queue] = min(job.line, ready.get(job.queue, job.line))
     for job in tables.jobs.of(State.SCHEDULED):
-        if job.wake_at is not None:
+        if job.wake_at is not None and _is_in(job, since, now_us):
             alarms.append(micros(job.wake_at) - now_us)
     for job in by_id(tables.jobs.of(State.RUNNING)):
-        if job.cancel_asked_at is not None and job.worker_id == worker_id:
+        if job.cancel_asked_at is not None and job.worker_id == worker_id and _is_in(job, since, now_us):
             cancel.append((job.id, job.fence))
     return Look(
         now_us=now_us,

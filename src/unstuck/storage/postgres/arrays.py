@@ -12,7 +12,7 @@ names beside each array (`:queue::text[]`) decide what arrives, as they do for a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from struct import Struct
 from struct import error as OutOfRange
 from typing import Any, TypeGuard
@@ -99,6 +99,11 @@ def packed(given: Any) -> Any:
     except OutOfRange:
         return values
     return form(_HEAD.pack(1, has_nulls, element, count, 1) + body)
+
+
+def all_packed(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values of a statement, those packed that can be."""
+    return {name: packed(value) for name, value in values.items()}
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:

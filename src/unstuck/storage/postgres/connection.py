@@ -17,7 +17,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, LiteralString
@@ -29,11 +29,12 @@ from psycopg.types.string import ByteaBinaryLoader, TextLoader
 
 from unstuck.model.errors import BadSetting, StoreUnavailable
 from unstuck.storage.plan import Mode, Request, Script, Statement
-from unstuck.storage.postgres.arrays import packed
+from unstuck.storage.postgres.arrays import all_packed
+from unstuck.storage.postgres.copying import CLOCK, copying, portions
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.errors import is_spent, not_connected, said
-from unstuck.storage.postgres.shortcuts import Hint, Shortcuts, Way, answer_to_fresh, fresh
-from unstuck.storage.sql.library import Spelled, Style
+from unstuck.storage.postgres.shortcuts import Hint, Shortcuts, Way, answer_to_fresh, by_name, fresh
+from unstuck.storage.sql.library import Style
 
 CONNECT_SECONDS = 10
 
@@ -101,7 +102,7 @@ class _Common:
             raw.adapters.register_loader("uuid", TextLoader)
             raw.adapters.register_loader("uuid", ByteaBinaryLoader)
         self._readable = _watch(raw.pgconn.socket)
-        self._shortcuts = Shortcuts()
+        self._shortcuts = Shortcuts(may_copy=self._is_utf8)
         self._is_first = False
         self.hint: Hint | None = None
         """What may be said with the commit of a single insert; none any more where it was."""
@@ -145,7 +146,7 @@ class _Common:
             spelled = dialect.spell(request, Style.PYFORMAT)
             if request.rows is None or not self._is_utf8:
                 return [(_as_bytes(each.text), each.values) for each in spelled]
-            return [(_as_bytes(each.text), _packed(each.values)) for each in spelled]
+            return [(_as_bytes(each.text), all_packed(each.values)) for each in spelled]
         if isinstance(request, Script):
             return [(request.text.encode(), None)]
         raise TypeError(f"PostgreSQL runs statements, not a {type(request).__name__}")
@@ -211,10 +212,12 @@ class PostgresConnection(_Common):
 
     def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
         if way is Way.PREPARED:
-            block, spelled = _by_name(self._dialect, request)
+            block, spelled = by_name(self._dialect, request)
             rows = self._raw.wait(self._shortcuts.sending(self._raw, block, spelled, self.hint))
             self.hint = None
             return rows
+        if way is Way.COPIED:
+            return self._copied(request)
         found: list[tuple[Any, ...]] = []
         for text, values in self._spelled(self._dialect, request):
             sent = fresh(text) if way is Way.FRESH else text
@@ -222,6 +225,14 @@ class PostgresConnection(_Common):
             if (answer := cursor.pgresult) is not None and answer.nfields:
                 found += cursor.fetchall()
         return answer_to_fresh(request) if way is Way.FRESH else found
+
+    def _copied(self, request: Request) -> list[tuple[Any, ...]]:
+        ((now_us,),) = self._ask(CLOCK, Way.USUAL)
+        text, columns = copying(self._dialect, request)
+        with self._raw.cursor() as cursor, cursor.copy(text) as copy:
+            for portion in portions(request, columns, now_us):
+                copy.write(portion)
+        return answer_to_fresh(request)
 
     def commit(self, mode: Mode) -> None:
         """Make it durable; from here to the answer the outcome is in doubt."""
@@ -315,10 +326,12 @@ class AsyncPostgresConnection(_Common):
 
     async def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
         if way is Way.PREPARED:
-            block, spelled = _by_name(self._dialect, request)
+            block, spelled = by_name(self._dialect, request)
             rows = await self._raw.wait(self._shortcuts.sending(self._raw, block, spelled, self.hint))
             self.hint = None
             return rows
+        if way is Way.COPIED:
+            return await self._copied(request)
         found: list[tuple[Any, ...]] = []
         for text, values in self._spelled(self._dialect, request):
             sent = fresh(text) if way is Way.FRESH else text
@@ -326,6 +339,14 @@ class AsyncPostgresConnection(_Common):
             if (answer := cursor.pgresult) is not None and answer.nfields:
                 found += await cursor.fetchall()
         return answer_to_fresh(request) if way is Way.FRESH else found
+
+    async def _copied(self, request: Request) -> list[tuple[Any, ...]]:
+        ((now_us,),) = await self._ask(CLOCK, Way.USUAL)
+        text, columns = copying(self._dialect, request)
+        async with self._raw.cursor() as cursor, cursor.copy(text) as copy:
+            for portion in portions(request, columns, now_us):
+                await copy.write(portion)
+        return answer_to_fresh(request)
 
     async def commit(self, mode: Mode) -> None:
         """Make it durable; from here to the answer the outcome is in doubt."""
@@ -369,16 +390,6 @@ def _watch(descriptor: int) -> Callable[[], bool]:
     watch = select.poll()
     watch.register(descriptor, select.POLLIN)
     return lambda: bool(watch.poll(0))
-
-
-def _by_name(dialect: PostgresDialect, request: Request) -> tuple[str, Spelled]:
-    assert isinstance(request, Statement)
-    (spelled,) = dialect.spell(request, Style.DOLLAR)
-    return request.block, spelled
-
-
-def _packed(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: packed(value) for name, value in values.items()}
 
 
 @lru_cache(maxsize=1024)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 from unstuck.storage.plan import Columns, Statement
-from unstuck.storage.sql.library import Dialect, Spelled, row_source
+from unstuck.storage.sql.library import Dialect, Spelled, paired, row_source
 
 NOW = "statement_timestamp()"
 
@@ -58,8 +58,8 @@ class PostgresDialect(Dialect):
                 return _micros(rest)
             case "rows" | "many":
                 alias, columns = row_source(rest)
-                arrays = ", ".join(_hidden(f":{name}", _TYPES.get(kind, kind)) for name, kind in columns)
-                return f"unnest({arrays}) AS {alias}({', '.join(name for name, _ in columns)})"
+                columns_of = ", ".join(_hidden(f":{name}", _TYPES.get(kind, kind)) for name, kind in columns)
+                return f"unnest({columns_of}) AS {alias}({', '.join(name for name, _ in columns)})"
             case "row":
                 return "ctid"
             case "among":
@@ -76,6 +76,10 @@ class PostgresDialect(Dialect):
                 alias, _, typed = rest.partition(":")
                 parameter, kind = typed.split()
                 return f"unnest({parameter}::{kind}[]) AS {alias.strip()}(value)"
+            case "pairs":
+                alias, arrays, name = paired(rest)
+                listed = ", ".join(f"{parameter}::{kind}[]" for parameter, kind in arrays)
+                return f"unnest({listed}) AS {alias}(value, {name})"
             case "null":
                 parameter, kind = rest.split()
                 return f"{parameter}::{kind} IS NULL"

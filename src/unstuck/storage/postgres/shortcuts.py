@@ -16,7 +16,8 @@ statistics come: so only what follows a rest goes this way, and of a stream noth
 repetition. To be ready for one that is (`ON CONFLICT`) costs a third of the insert: an index look-up and a
 record in the log per row. So many jobs are inserted as if all were new; if one was there the server refuses
 the statement, which is then undone as a whole and sent in the usual way. This is done only where
-undoing is ours to do: outside a transaction, or with the first statement of one that we began.
+undoing is ours to do: outside a transaction, or with the first statement of one that we began. Of these, very many
+are copied (`copying`).
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from unstuck.storage.plan import Mode, Request, Statement
+from unstuck.storage.plan import Columns, Mode, Request, Statement
 from unstuck.storage.postgres.arrays import is_list
-from unstuck.storage.sql.library import Spelled
+from unstuck.storage.postgres.copying import is_worth_it
+from unstuck.storage.sql.library import Dialect, Spelled, Style
 
 PREPARED = frozenset({"insert_one", "claim"})
 PREPARED_AFTER_REST = frozenset({"claim"})
@@ -60,12 +62,14 @@ class Way(Enum):
     USUAL = "usual"
     PREPARED = "prepared"
     FRESH = "fresh"
+    COPIED = "copied"
 
 
 class Shortcuts:
     """What one connection knows about its shorter ways."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_copy: bool = False) -> None:
+        self._may_copy = may_copy
         self._uses = 0
         self._is_preparing = False
         self._prepared: set[str] = set()
@@ -119,9 +123,9 @@ class Shortcuts:
             has_rested = time.monotonic() - self._used_at > REST_SECONDS
             if has_rested or not _is_of(request, PREPARED_AFTER_REST):
                 return Way.PREPARED
-        if _is_alone(request, mode, FRESH) or (
-            mode is Mode.TRANSACTION and is_first and _is_of(request, FRESH)
-        ):
+        if mode is Mode.TRANSACTION and is_first and _is_of(request, FRESH):
+            return Way.COPIED if self._may_copy and is_worth_it(request) else Way.FRESH
+        if _is_alone(request, mode, FRESH):
             return Way.FRESH
         return Way.USUAL
 
@@ -130,7 +134,7 @@ class Shortcuts:
         if way is Way.PREPARED and error.sqlstate in FORGOTTEN:
             self._is_preparing = False
             return True
-        return way is Way.FRESH and error.sqlstate == TAKEN
+        return way in (Way.FRESH, Way.COPIED) and error.sqlstate == TAKEN
 
 
 def _is_of(request: Request, blocks: frozenset[str]) -> bool:
@@ -160,6 +164,13 @@ def _answered(pgconn: PGconn) -> PQGen[PGresult]:
     return answer
 
 
+def by_name(dialect: Dialect, request: Request) -> tuple[str, Spelled]:
+    """The name of a statement, and its text with numbered parameters."""
+    assert isinstance(request, Statement)
+    (spelled,) = dialect.spell(request, Style.DOLLAR)
+    return request.block, spelled
+
+
 @lru_cache(maxsize=64)
 def fresh(text: bytes) -> bytes:
     """The statement without its readiness for rows that are there, and without an answer."""
@@ -172,4 +183,6 @@ def fresh(text: bytes) -> bytes:
 def answer_to_fresh(request: Request) -> list[tuple[Any, ...]]:
     """What the usual way would answer where all rows are new: their ids."""
     assert isinstance(request, Statement) and request.rows is not None
+    if isinstance(request.rows, Columns):
+        return [(job_id,) for job_id in request.rows.by_name["job_id"]]
     return [(row["job_id"],) for row in request.rows]

@@ -7,6 +7,7 @@ to another time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from unstuck.model.job import Job
 from unstuck.model.states import Event, Reason, State, sources_of, target_of
@@ -15,6 +16,7 @@ from unstuck.storage.sql import rows
 from unstuck.storage.sql.library import block
 
 PROMOTE = block("promote")
+PROMOTE_LATE = block("promote_late")
 EXPIRED = block("expired")
 MOVE = block("move")
 PRUNE_JOBS = block("prune_jobs")
@@ -27,13 +29,14 @@ WORKER_KEEP_US = 86_400 * 1_000_000
 
 
 @planned(Mode.WRITE)
-def promote(limit: int) -> Requests[dict[str, int]]:
+def promote(limit: int, age_us: int | None = None) -> Requests[dict[str, int]]:
     """Make scheduled jobs that are due ready; the lowest line per queue, and how many in key ""."""
     (source,) = sources_of(Event.PROMOTE)
     target = target_of(source, Event.PROMOTE)
-    promoted: Rows = yield Statement(
-        PROMOTE, {"source": source.value, "target": target.value, "limit": limit}
-    )
+    asked: dict[str, Any] = {"source": source.value, "target": target.value, "limit": limit}
+    if age_us is not None:
+        asked["age_us"] = age_us
+    promoted: Rows = yield Statement(PROMOTE if age_us is None else PROMOTE_LATE, asked)
     lowest: dict[str, int] = {"": len(promoted)}
     for queue, line in promoted:
         lowest[queue] = min(line, lowest.get(queue, line))

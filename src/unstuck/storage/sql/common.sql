@@ -275,6 +275,44 @@ UNION ALL
 SELECT 'cancel', CAST(r.id AS text), r.fence
 FROM {jobs} AS r WHERE r.worker_id = :worker_id AND r.cancel_asked_at IS NOT NULL
 
+-- name: glance
+-- The same from where a worker has looked lately. Whom to cancel stands among the alarms, which asking sets to now.
+SELECT 'now' AS kind, CAST(NULL AS text) AS name, {now_us} AS number
+UNION ALL
+SELECT 'worker', CAST(NULL AS text),
+    CASE WHEN w.draining_at IS NULL THEN 0 ELSE 1 END + CASE WHEN w.ended_at IS NULL THEN 0 ELSE 2 END
+        + CASE WHEN w.leaving_at IS NULL THEN 0 ELSE 4 END
+FROM {workers} AS w WHERE w.id = :worker_id
+UNION ALL
+SELECT 'queue', c.value, (
+    SELECT r.line FROM {jobs} AS r
+    WHERE r.queue = c.value
+        AND r.state = {state.ready}
+        AND r.line >= c.line
+        AND r.task {one of :tasks text}
+        AND (r.expires_at IS NULL OR r.expires_at > {now})
+    ORDER BY r.line, r.id
+    LIMIT 1
+)
+FROM {pairs c: :queues text, :lines bigint line}
+WHERE NOT EXISTS (SELECT 1 FROM {queues} AS q WHERE q.name = c.value AND q.paused_at IS NOT NULL)
+UNION ALL
+SELECT 'alarm', CAST(NULL AS text), {until n.alarm}
+FROM (
+    SELECT COALESCE(
+        min(CASE WHEN a.state = {state.scheduled} THEN a.wake_at END),
+        CASE WHEN count(*) = 200 THEN max(a.wake_at) END
+    ) AS alarm
+    FROM (
+        SELECT r.wake_at, r.state FROM {jobs} AS r WHERE r.wake_at >= {after -:age_us} ORDER BY r.wake_at LIMIT 200
+    ) AS a
+) AS n
+UNION ALL
+SELECT 'cancel', CAST(r.id AS text), r.fence
+FROM {jobs} AS r
+WHERE r.wake_at >= {after -:age_us} AND r.wake_at <= {now}
+    AND CASE WHEN r.worker_id = :worker_id AND r.cancel_asked_at IS NOT NULL THEN true ELSE false END
+
 -- name: promote
 -- Scheduled jobs that are due become ready, those due first first; the expired are left to their end.
 UPDATE {jobs} AS j SET state = :target, wake_at = j.expires_at
@@ -284,6 +322,27 @@ WHERE j.id {among}
         AND CASE WHEN r.state = :source AND (r.expires_at IS NULL OR r.expires_at > {now}) THEN true ELSE false END
     ORDER BY r.wake_at
     LIMIT :limit
+    {skip_locked r}
+{/among}
+RETURNING queue, line
+
+-- name: promote_late
+-- The same for those that have become due lately: among the first alarms of that time. Not a stretch between two
+-- moments, which without good statistics is taken for a few rows, fetched and sorted.
+UPDATE {jobs} AS j SET wake_at = j.expires_at, state = :target
+WHERE j.{row} {among}
+    SELECT r.{row} FROM {jobs} AS r
+    WHERE r.{row} {among}
+        SELECT a.place FROM (
+            SELECT f.{row} AS place, f.wake_at FROM {jobs} AS f
+            WHERE f.wake_at >= {after -:age_us}
+            ORDER BY f.wake_at
+            LIMIT :limit
+        ) AS a
+        WHERE a.wake_at <= {now}
+    {/among}
+        AND r.wake_at <= {now}
+        AND CASE WHEN (r.expires_at IS NULL OR r.expires_at > {now}) AND r.state = :source THEN true ELSE false END
     {skip_locked r}
 {/among}
 RETURNING queue, line

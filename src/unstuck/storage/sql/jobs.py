@@ -14,10 +14,11 @@ from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from uuid import UUID
 
+from unstuck.model.alike import Alike
 from unstuck.model.errors import IdConflict
 from unstuck.model.job import ClaimedJob, Inserted, NewJob
 from unstuck.model.states import Event, State, target_of
-from unstuck.storage.plan import Mode, Plan, Requests, Rows, Statement, planned
+from unstuck.storage.plan import Columns, Mode, Plan, Requests, Rows, Statement, planned
 from unstuck.storage.protocol import Cursor
 from unstuck.storage.sql import rows as shape
 from unstuck.storage.sql.library import block
@@ -43,6 +44,12 @@ def insert_each(jobs: Sequence[NewJob]) -> Plan[list[Inserted | IdConflict]]:
 
 
 def _insert(jobs: Sequence[NewJob]) -> Requests[list[Inserted]]:
+    if isinstance(jobs, Alike):
+        there = yield from insert_new(jobs)
+        if not there:
+            return [Inserted(job_id, True) for job_id in jobs.ids]
+        answers = yield from _answers(jobs, _unique(jobs), there)
+        return [_certain(answer) for answer in answers]
     unique = _unique(jobs)
     if len(unique) < len(jobs):
         for job in jobs:
@@ -62,6 +69,12 @@ def _insert_unique(
     there = (yield from insert_new(unique.values())) if jobs else ()
     if not there and len(unique) == len(jobs):
         return [Inserted(job.id, True) for job in jobs]
+    return (yield from _answers(jobs, unique, there))
+
+
+def _answers(
+    jobs: Sequence[NewJob], unique: Mapping[int, NewJob], there: Collection[NewJob]
+) -> Requests[list[Inserted | IdConflict]]:
     # What an id means: the row that was there, or else the first of these jobs that has it.
     meanings = {number: (job.task, job.args) for number, job in unique.items()}
     fresh = meanings.keys() - {job.id.int for job in there}
@@ -97,12 +110,15 @@ def _certain(answer: Inserted | IdConflict) -> Inserted:
 
 def insert_new(jobs: Collection[NewJob]) -> Requests[Collection[NewJob]]:
     """Insert those that are not there yet; answers those that are."""
-    ordered = sorted(jobs, key=_number)
+    ordered: Sequence[NewJob] = jobs if isinstance(jobs, Alike) else sorted(jobs, key=_number)
     first = ordered[0]
     is_plain = not first.priority and _schedule(first) == NOW
     inserted: Rows
     if is_plain and len(ordered) == 1:
         inserted = yield Statement(INSERT_ONE, shape.plain_job(first))
+    elif is_plain and isinstance(jobs, Alike):
+        columns = Columns({"job_id": list(jobs.ids), "args": list(jobs.args)})
+        inserted = yield Statement(INSERT_ALIKE, shape.common(first), columns)
     elif is_plain and _are_alike(ordered):
         rows = [{"job_id": job.id, "args": job.args} for job in ordered]
         inserted = yield Statement(INSERT_ALIKE, shape.common(first), rows)

@@ -252,6 +252,13 @@ def row_source(rest: str) -> tuple[str, list[tuple[str, str]]]:
     return alias.strip(), [(name, kind) for name, kind in pairs]
 
 
+def paired(rest: str) -> tuple[str, list[tuple[str, str]], str]:
+    """The alias, the two (parameter, type) pairs and the second's name of `{pairs c: :names text, :lines bigint line}`."""
+    alias, _, columns = rest.partition(":")
+    (one, kind), (other, its_kind, name) = (column.split() for column in columns.split(","))
+    return alias.strip(), [(one, kind), (other, its_kind)], name
+
+
 def _styled(text: str, style: Style) -> tuple[str, tuple[str, ...]]:
     names = tuple(dict.fromkeys(_PARAMETER.findall(text)))
     if style is Style.PYFORMAT:

@@ -8,19 +8,21 @@ that a renewal either comes before or after.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from unstuck.model.job import NO_HANDLER_LAST_US, ClaimedJob
 from unstuck.model.states import Event, Reason, State, target_of
 from unstuck.model.worker import LAPSED, NewWorker, Worker
 from unstuck.storage.plan import ContinueWith, Mode, Plan, Requests, Rows, Statement, planned
-from unstuck.storage.protocol import Look, Renewed
+from unstuck.storage.protocol import Look, Renewed, Since
 from unstuck.storage.sql import rows
 from unstuck.storage.sql.chores import MOVE
 from unstuck.storage.sql.library import block
 
 CLOCK = block("clock")
 LOOK = block("look")
+GLANCE = block("glance")
 REGISTER = block("register")
 REGISTER_TASKS = block("register_tasks")
 WAITING_FOR = block("waiting_for")
@@ -44,11 +46,16 @@ WAKING_FRONT = 2_000
 
 
 @planned(Mode.READ)
-def look(worker_id: UUID, queues: Sequence[str], tasks: Sequence[str]) -> Requests[Look]:
+def look(
+    worker_id: UUID, queues: Sequence[str], tasks: Sequence[str], since: Since | None = None
+) -> Requests[Look]:
     """What a worker asks once per poll."""
-    seen: Rows = yield Statement(
-        LOOK, {"worker_id": worker_id, "queues": list(dict.fromkeys(queues)), "tasks": list(tasks)}
-    )
+    names = list(dict.fromkeys(queues))
+    asked: dict[str, Any] = {"worker_id": worker_id, "queues": names, "tasks": list(tasks)}
+    if since is not None:
+        asked["lines"] = [since.lines.get(name, rows.LINE_MIN) for name in names]
+        asked["age_us"] = since.age_us
+    seen: Rows = yield Statement(LOOK if since is None else GLANCE, asked)
     now_us, flags = 0, 2
     alarm: int | None = None
     ready: dict[str, int] = {}

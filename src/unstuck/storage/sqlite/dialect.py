@@ -20,7 +20,7 @@ import msgspec
 
 from unstuck.model.moments import micros
 from unstuck.storage.plan import Statement
-from unstuck.storage.sql.library import Dialect, Spelled, row_source
+from unstuck.storage.sql.library import Dialect, Spelled, paired, row_source
 
 MANY = "many_rows"
 """The parameter that holds the rows of a statement which takes all of them at once, each an array in order."""
@@ -91,6 +91,12 @@ class SqliteDialect(Dialect):
             case "each":
                 alias, _, typed = rest.partition(":")
                 return f"json_each(:{typed.strip().lstrip(':').split()[0]}) AS {alias.strip()}"
+            case "pairs":
+                alias, ((one, _), (other, _)), name = paired(rest)
+                return (
+                    f"(SELECT o.value AS value, p.value AS {name} FROM json_each({one}) AS o"
+                    f" JOIN json_each({other}) AS p ON p.key = o.key) AS {alias}"
+                )
             case "null":
                 return f"{rest.split()[0]} IS NULL"
             case "true":
