@@ -84,6 +84,10 @@ SCENARIOS = (
         tells=lambda answer: answer[""], first=2, again=0,
     ),
     Scenario(
+        "promote what is due of late", ("promote",), due,
+        lambda acting, _: acting.store.promote(10, 10 * SECOND), tells=lambda answer: answer[""], first=2, again=0,
+    ),
+    Scenario(
         "find the expired", ("expired",), expired_ones, lambda acting, _: acting.store.expired(10),
         tells=len, first=2, again=2, ends=EXPIRED, is_reading=True,
     ),

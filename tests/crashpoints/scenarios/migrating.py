@@ -21,10 +21,13 @@ def status(acting: Acting, prepared: Any) -> Any:
 
 
 SCENARIOS = (
-    Scenario(
-        "apply the steps of the schema", ("migrator.apply",), lambda stage: None, apply,
-        tells=len, first=len(read_rungs("sqlite")), again=0, colours=("blocking",),
-        is_bare=True,
+    *(
+        Scenario(
+            f"apply the steps of the schema of {engine}", ("migrator.apply",), lambda stage: None, apply,
+            tells=len, first=len(read_rungs(engine)), again=0, colours=("blocking",), engines=(engine,),
+            is_bare=True,
+        )
+        for engine in ("sqlite", "postgres")
     ),
     Scenario(
         "ask where the schema stands", ("migrator.status",), lambda stage: None, status,

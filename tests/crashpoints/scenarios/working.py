@@ -7,6 +7,7 @@ from typing import Any
 from tests.crashpoints.acting import Scenario
 from tests.crashpoints.stages import LEASE, SECOND, Stage
 from unstuck.model.states import Reason
+from unstuck.storage.protocol import Since
 
 
 def two_ready(stage: Stage) -> Any:
@@ -106,6 +107,11 @@ SCENARIOS = (
     Scenario(
         "look", ("look",), two_ready,
         lambda acting, worker: acting.store.look(worker, ["q", "r"], ["t"]),
+        tells=lambda answer: sorted(answer.ready), first=["q"], again=["q"], is_reading=True,
+    ),
+    Scenario(
+        "look from where it looked last", ("look",), two_ready,
+        lambda acting, worker: acting.store.look(worker, ["q", "r"], ["t"], Since({"q": 0, "r": 0}, SECOND)),
         tells=lambda answer: sorted(answer.ready), first=["q"], again=["q"], is_reading=True,
     ),
     Scenario(
