@@ -84,9 +84,8 @@ class Bound(Generic[P, RCo]):
         text = self._task.written(args, kwargs)
         # The options are checked together now, not when a chunk of thousands is sent.
         mould = self._mould or self._cast()
-        spec: Spec[RCo] = _new_spec(
-            Spec
-        )  # thousands are made, and the constructor of a frozen class costs thrice as much
+        # Thousands are made, and the constructor of a frozen class costs thrice as much.
+        spec: Spec[RCo] = _new_spec(Spec)
         _put_client(spec, self._task.client)
         _put_mould(spec, mould)
         _put_args(spec, text)
