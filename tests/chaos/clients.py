@@ -1,4 +1,4 @@
-"""A process that enqueues and cancels during the storm, and insists until it is told that it was done.
+"""A process that enqueues, cancels and reads during the storm, and insists until it is told that it was done.
 
 Every request is one line of its log before it is sent (`invoke`) and one after each answer: `ok`, `unknown`
 (an error of the store: it may have happened or not, and is asked again with the same ids) or `refused` (any
@@ -17,6 +17,7 @@ import sqlite3
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -26,12 +27,18 @@ import psycopg
 
 from tests.chaos import effects, tasks
 from tests.chaos.drawing import Drawing, Wish
+from tests.chaos.history import ROLLED_BACK
 from unstuck.engine.env import boottime
 from unstuck.model.errors import JobNotFound, StoreError
 
 R = TypeVar("R")
 
 THREADS = 3
+WATCHED = 5
+"""Jobs that a thread reads again and again, until it has seen their end some times."""
+SEEN_ENOUGH = 0.2
+"""How likely a thread has seen enough of a job with each look at its end."""
+
 MANY = (5, 40)
 KINDS = {
     "enqueue": 50.0,
@@ -40,6 +47,7 @@ KINDS = {
     "enqueue_tx": 6.0,
     "enqueue_rolled_back": 3.0,
     "cancel": 5.0,
+    "read": 25.0,
 }
 """How often a client does what, by weight."""
 
@@ -55,7 +63,16 @@ class RolledBack(Exception):
 class Caller:
     """One thread of the client."""
 
-    def __init__(self, name: str, seed: str, log: int, rate: float, lease: float, stop: threading.Event):
+    def __init__(
+        self,
+        name: str,
+        seed: str,
+        log: int,
+        rate: float,
+        lease: float,
+        stop: threading.Event,
+        known: deque[UUID],
+    ):
         self.name = name
         self.drawing = Drawing(seed, lease)
         self.dice = self.drawing.dice
@@ -65,6 +82,8 @@ class Caller:
         self._calls = 0
         self._loop = asyncio.new_event_loop()
         self._recent: list[UUID] = []
+        self._known = known
+        self._watched: list[UUID] = []
 
     def run(self) -> None:
         """Call until told to stop; at the rate, unless the store is slower."""
@@ -97,12 +116,16 @@ class Caller:
             case "enqueue_rolled_back":
                 wishes = [self.drawing.wish() for _ in range(2)]
                 return self._enqueue(kind, wishes, lambda wishes: inside(wishes, commits=False))
-            case _:
+            case "cancel":
                 return self._cancel()
+            case _:
+                return self._read()
 
     def _enqueue(self, kind: str, wishes: list[Wish], send: Callable[[list[Wish]], object]) -> int:
         self._insist(kind, {"jobs": [wish.facts for wish in wishes]}, lambda: bool(send(wishes)) and None)
         self._recent = [*self._recent, *(wish.id for wish in wishes)][-200:]
+        if kind != ROLLED_BACK:
+            self._known.extend(wish.id for wish in wishes)
         return len(wishes)
 
     def _cancel(self) -> int:
@@ -118,6 +141,28 @@ class Caller:
 
         self._insist("cancel", {"id": str(job_id)}, cancel)
         return 1
+
+    def _read(self) -> int:
+        known = list(self._known)
+        if known and len(self._watched) < WATCHED:
+            self._watched.append(self.dice.choice(known))
+        if not self._watched:
+            return 1
+        job_id = self.dice.choice(self._watched)
+
+        def read() -> dict[str, Any] | None:
+            try:
+                snapshot = tasks.app.job(job_id).snapshot
+            except JobNotFound:
+                self._watched.remove(job_id)
+                return None
+            assert snapshot is not None
+            if snapshot.is_final and self.dice.random() < SEEN_ENOUGH:
+                self._watched.remove(job_id)
+            return {"state": str(snapshot.state), "generation": snapshot.generation}
+
+        self._insist("read", {"id": str(job_id)}, read)
+        return 0
 
     def _insist(self, kind: str, facts: dict[str, Any], send: Callable[[], R]) -> None:
         self._calls += 1
@@ -151,6 +196,7 @@ def inside(wishes: list[Wish], *, commits: bool) -> None:
 def main(name: str, seed: str, log: str, rate: str, lease: str) -> int:
     stop = threading.Event()
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    known: deque[UUID] = deque(maxlen=3 * WATCHED)
     callers = [
         Caller(
             f"{name}.{number}",
@@ -159,6 +205,7 @@ def main(name: str, seed: str, log: str, rate: str, lease: str) -> int:
             float(rate) / THREADS,
             float(lease),
             stop,
+            known,
         )
         for number in range(THREADS)
     ]

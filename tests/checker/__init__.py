@@ -7,7 +7,8 @@ life cycle stands here once more, written from the design. It believes five sour
 other, JSON lines in one folder, read in one pass each:
 
 - `events.jsonl`, the event log: {record, number, kind, name, at, facts}, record by record, each in its own order;
-- `client.jsonl`, what clients asked and were told: {call, kind, what: invoke|ok|unknown|refused, jobs|id, answer};
+- `client.jsonl`, what clients asked and were told: {call, kind, what: invoke|ok|unknown|refused, jobs|id, answer,
+  at}; of a `read` the answer is {state, generation} or null, and `at` is of the host's own clock;
 - `witness.jsonl`, what handlers saw: {what: start|tick|end, at, job, fence, worker, how, has_effect};
 - `effects.jsonl`, what handlers left behind in one transaction with their ending: {job, fence};
 - `jobs.jsonl`, `workers.jsonl`, `attempts.jsonl`: the rows at the end, under the columns' names; a moment is

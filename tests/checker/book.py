@@ -81,7 +81,6 @@ NOT_BUILT = {
     "S18": "there are no syncs yet",
     "S22": "nothing refers to another job but a follow-up before its parent's end: see H18",
     "H24": "needs the capacity, which no log has",
-    "H25": "no log of readers",
 }
 """Why an invariant cannot be asked of a run of this version at all."""
 

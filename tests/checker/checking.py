@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.checker.book import Book
+from tests.checker.readers import check_readers
 from tests.checker.records import read_log
 from tests.checker.rows import check_jobs_at_the_end, check_references
 from tests.checker.sources import check_clients, check_effects, check_owners, check_replay, check_witness
@@ -18,7 +19,7 @@ NEED_LOG = (
     "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10", "H11", "H12", "H13", "H18", "H22", "H23", "H26",
     "H27", "H28", "S6", "S20",
 )  # fmt: skip
-NEED_CLIENTS = ("H1", "H2", "H12", "H18")
+NEED_CLIENTS = ("H1", "H2", "H12", "H18", "H25")
 NEED_WITNESS = ("H8", "H9", "H11", "H13")
 
 
@@ -46,15 +47,18 @@ def checked(
         check_references(book, jobs, attempts)
         if not known.get("is_over"):
             book.lacks("nobody says that it is over", "L2")
+    calls = None if client_log is None else list(client_log)
+    if calls is None:
+        book.lacks("there is no log of clients", *NEED_CLIENTS)
+    else:
+        check_readers(book, calls)
     if events is None:
         book.lacks("the store kept no event log", *NEED_LOG)
         return book
     log = read_log(book, events, bool(known.get("has_steady_clock")))
     check_owners(book, log, known)
-    if client_log is None:
-        book.lacks("there is no log of clients", *NEED_CLIENTS)
-    else:
-        check_clients(book, log, client_log)
+    if calls is not None:
+        check_clients(book, log, calls)
     if witness is None:
         book.lacks("handlers wrote no witness", *NEED_WITNESS)
     else:

@@ -128,6 +128,13 @@ def good() -> dict[str, Any]:
             {"call": call, "kind": kind, "what": "ok", "answer": None},
         ]
 
+    def read(call: str, job: str, at: float, state: str, generation: int) -> list[Line]:
+        answer = {"state": state, "generation": generation}
+        return [
+            {"call": call, "kind": "read", "what": "invoke", "id": job, "at": at},
+            {"call": call, "kind": "read", "what": "ok", "answer": answer, "at": at + 0.1},
+        ]
+
     return {
         "events": [line for record in records for line in record.lines],
         "client_log": [
@@ -136,6 +143,10 @@ def good() -> dict[str, Any]:
             *enqueue("3", {"id": "d"}, kind="enqueue_rolled_back"),
             {"call": "4", "kind": "cancel", "what": "invoke", "id": "c"},
             {"call": "4", "kind": "cancel", "what": "ok", "answer": True},
+            *read("5", "b", 46.2, "running", 1),
+            *read("6", "b", 47.5, "cancelled", 1),
+            *read("7", "b", 47.6, "cancelled", 1),
+            *read("8", "b", 48.5, "ready", 2),
         ],
         "witness": [
             word("start", 1.1, "a", 1, "lost"),
@@ -187,6 +198,11 @@ class Spoiled:
             for row in self.parts["snapshot"][table]:
                 if row["id"] == record:
                     row.update(changes)
+
+    def read(self, call: str, **changes: Any) -> None:
+        """Let this reader have seen something else."""
+        (line,) = [one for one in self.parts["client_log"] if (one["call"], one["what"]) == (call, "ok")]
+        line["answer"].update(changes)
 
     def drop(self, part: str, **which: Any) -> None:
         """Take away lines that say all of this."""

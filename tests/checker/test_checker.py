@@ -102,6 +102,9 @@ SPOILED: list[tuple[str, str, Spoil]] = [
         lambda s: s.parts["client_log"][6].update(id="e"),
     ),
     ("H23", "claimed from a paused queue", lambda s: s.facts("a", 5, claimed_at=BEGIN + 20 * SECOND)),
+    ("H25", "an ending that a later reader did not see", lambda s: s.read("7", state="running")),
+    ("H25", "an ending that is another for a later reader", lambda s: s.read("7", state="failed")),
+    ("H25", "a generation that goes back", lambda s: s.read("8", state="cancelled", generation=0)),
     ("H26", "a row that the log does not know", lambda s: s.drop("events", record="f")),
     ("H26", "a row that is gone, and no line says so", lambda s: s.parts["snapshot"]["jobs"].pop()),
     ("H26", "a row that differs from its log", lambda s: s.row("e", priority=9)),
@@ -160,6 +163,15 @@ def test_a_log_that_was_turned_on_late_begins_with_what_was_found() -> None:
         line["number"] = number
     parts["events"] += kept
     assert checked(**parts).findings == []
+
+
+def test_of_reads_that_overlap_nothing_is_said() -> None:
+    spoiled = Spoiled()
+    spoiled.read("7", state="running")
+    for line in spoiled.parts["client_log"]:
+        if line["call"] == "6":
+            line["at"] = 47.65
+    assert checked(**spoiled.parts).findings == []
 
 
 def test_a_moment_may_be_seconds_in_the_rows_at_the_end() -> None:
