@@ -9,7 +9,8 @@ A log is written before its commit counts: between the two lies the disk, for so
 it is slow, many. Whoever looked at once would see nothing, and then wait for his poll. So after the kernel's
 word the file itself is asked, by `PRAGMA data_version`, whether a commit can be seen: after a millisecond, then
 ever more rarely, so that an idle worker asks little and a hint is late by a few times the commit at most; from the beginning
-again where the kernel speaks meanwhile.
+again where the kernel speaks meanwhile. One that is seen may be the commit before the one that was heard of; so it is asked on
+for a while, unless the log says that there is only one (`log`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
+
+from unstuck.storage.sqlite.log import Log, Mark
 
 LOOK_SECONDS = 0.05
 FIRST_SECONDS = 0.001
@@ -46,7 +49,9 @@ class SqliteEar:
     """Hears commits to the file, those of this process too. Made inside the loop that listens."""
 
     def __init__(self, path: Path):
-        self._log = Path(f"{path}-wal")
+        self._log = Log(Path(f"{path}-wal"))
+        # The last commit in the log, where it is known that nothing stands behind it that has not been seen.
+        self._mark: Mark | None = None
         self._heard = asyncio.Event()
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
@@ -81,13 +86,16 @@ class SqliteEar:
         while not self._is_closed:
             is_written = await self._written()
             pause = until = 0.0
-            was_unseen = False
+            was_unseen = was_seen = False
+            commits: int | None = None
+            mark: Mark | None = None
             while not self._is_closed and (is_written or self._loop.time() < until):
                 if is_written or await self._written(pause):
                     pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
-                    is_written = was_unseen = False
+                    is_written = was_unseen = was_seen = False
                     await asyncio.sleep(FIRST_SECONDS)
                     self._takes_events()  # a commit is written in several steps
+                    commits, mark = (None, None) if self._mark is None else self._log.since(self._mark)
                 pause *= RARER
                 version = self._ask_version()
                 if version is not None and version == self._version:
@@ -95,11 +103,23 @@ class SqliteEar:
                     continue
                 self._version = version
                 yield SOMETHING
-                if was_unseen or version is None:
-                    # Nothing was written since it could not be seen: it is the commit that was heard of.
+                was_seen = True
+                if commits == 1 or was_unseen or version is None:
+                    # There is only one, or nothing was written since it could not be seen: it is the commit that was heard of.
                     break
                 # It may be the commit before that one, which the disk has still before it.
                 until = self._loop.time() + DISK_SECONDS
+            if was_seen:
+                self._mark = mark if commits == 1 else self._last_mark()
+
+    def _last_mark(self) -> Mark | None:
+        """The last commit in the log, unless something was written that has not been heard of yet."""
+        if self._is_closed or self._watch is None:
+            return None
+        mark = self._log.last()
+        if self._takes_events():
+            self._heard.set()
+        return None if self._heard.is_set() else mark
 
     async def _written(self, seconds: float | None = None) -> bool:
         """Wait until something is written to the log, or for so long; whether it was.
@@ -159,7 +179,7 @@ class SqliteEar:
         except BlockingIOError:
             return False
         place = 0
-        name = self._log.name.encode()
+        name = self._log.path.name.encode()
         is_of_log = False
         while place < len(events):
             _, mask, _, length = _EVENT.unpack_from(events, place)
@@ -170,7 +190,7 @@ class SqliteEar:
 
     def _state(self) -> tuple[int, int]:
         try:
-            seen = os.stat(self._log)
+            seen = os.stat(self._log.path)
         except OSError:
             return 0, 0
         return seen.st_size, seen.st_mtime_ns
