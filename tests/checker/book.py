@@ -61,7 +61,7 @@ INVARIANTS = {
     "H21": "no leader acts after a later one",
     "H22": "what was asked to cancel ends cancelled, and an acknowledged cancel is one",
     "H23": "nothing is claimed from a paused queue",
-    "H24": "nothing starves",
+    "H24": "nothing starves: who is ready is not passed over for long",
     "H25": "readers see no ending undone",
     "H26": "folding the log gives the rows",
     "H27": "only a worker that has ended loses a job",
@@ -80,7 +80,6 @@ NOT_BUILT = {
     **dict.fromkeys(("S17", "S21", "S23", "S24"), "asked of the live store by `unstuck doctor`"),
     "S18": "there are no syncs yet",
     "S22": "nothing refers to another job but a follow-up before its parent's end: see H18",
-    "H24": "needs the capacity, which no log has",
 }
 """Why an invariant cannot be asked of a run of this version at all."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.checker.book import Book
+from tests.checker.overtaking import check_overtaking
 from tests.checker.readers import check_readers
 from tests.checker.records import read_log
 from tests.checker.rows import check_jobs_at_the_end, check_references
@@ -16,7 +17,7 @@ from tests.checker.sources import check_clients, check_effects, check_owners, ch
 Line = Mapping[str, Any]
 
 NEED_LOG = (
-    "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10", "H11", "H12", "H13", "H18", "H22", "H23", "H26",
+    "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10", "H11", "H12", "H13", "H18", "H22", "H23", "H24", "H26",
     "H27", "H28", "S6", "S20",
 )  # fmt: skip
 NEED_CLIENTS = ("H1", "H2", "H12", "H18", "H25")
@@ -57,6 +58,10 @@ def checked(
         return book
     log = read_log(book, events, bool(known.get("has_steady_clock")))
     check_owners(book, log, known)
+    if "bound_us" not in known or not known.get("has_steady_clock"):
+        book.lacks("the store's clock was stepped, or nobody says R", "H24")
+    else:
+        check_overtaking(book, log.waits, known["bound_us"] + known.get("slack_us", 0))
     if calls is not None:
         check_clients(book, log, calls)
     if witness is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.checker.book import Book
 from tests.checker.lifecycle import COUNTS, FINAL, MOVES
+from tests.checker.overtaking import Waits
 from tests.checker.rows import check_job, limits_of
 
 Line = Mapping[str, Any]
@@ -43,6 +44,7 @@ class Log:
     jobs: dict[str, JobStory] = field(default_factory=dict)
     workers: dict[str, Line] = field(default_factory=dict)
     pauses: dict[str, list[tuple[int, int | None]]] = field(default_factory=dict)
+    waits: Waits = field(default_factory=Waits)
     losses: list[tuple[str, str, Line]] = field(default_factory=list)
     """(job, the owner that lost it, the line)."""
 
@@ -94,6 +96,7 @@ def _job(book: Book, log: Log, record: str, lines: Sequence[Line], steady: bool)
                     due = None  # whoever revives it wants it now
             if now["verdict_id"] is not None:
                 verdicts.add(now["verdict_id"])
+        log.waits.note(record, line)
         if name == "claimed" and now is not None:
             story.claims[now["fence"]] = line
             due = None

@@ -102,6 +102,7 @@ SPOILED: list[tuple[str, str, Spoil]] = [
         lambda s: s.parts["client_log"][6].update(id="e"),
     ),
     ("H23", "claimed from a paused queue", lambda s: s.facts("a", 5, claimed_at=BEGIN + 20 * SECOND)),
+    ("H24", "passed over again and again", lambda s: [s.facts(job, 1, line=BEGIN + SECOND) for job in "ab"]),
     ("H25", "an ending that a later reader did not see", lambda s: s.read("7", state="running")),
     ("H25", "an ending that is another for a later reader", lambda s: s.read("7", state="failed")),
     ("H25", "a generation that goes back", lambda s: s.read("8", state="cancelled", generation=0)),
@@ -163,6 +164,24 @@ def test_a_log_that_was_turned_on_late_begins_with_what_was_found() -> None:
         line["number"] = number
     parts["events"] += kept
     assert checked(**parts).findings == []
+
+
+@pytest.mark.parametrize(
+    "excuse",
+    [
+        pytest.param(lambda s: s.parts["run"].update(bound_us=60 * SECOND), id="it had not waited for R"),
+        pytest.param(lambda s: s.facts("f", 1, expires_at=BEGIN + 40 * SECOND), id="it had expired"),
+        pytest.param(lambda s: s.facts("f", 1, line=BEGIN + 2 * SECOND), id="it stands behind the others"),
+        pytest.param(lambda s: s.facts("a", 1, task="other"), id="who passed it first is of another task"),
+        pytest.param(lambda s: s.facts("b", 1, queue="other"), id="who passed it last is of another queue"),
+    ],
+)
+def test_who_was_not_passed_over_has_nothing_to_say(excuse: Spoil) -> None:
+    spoiled = Spoiled()
+    for job in "ab":
+        spoiled.facts(job, 1, line=BEGIN + SECOND)
+    excuse(spoiled)
+    assert not checked(**spoiled.parts).broken["H24"]
 
 
 def test_of_reads_that_overlap_nothing_is_said() -> None:
