@@ -187,14 +187,15 @@ class Auditor:
         seen.began, seen.not_before = began, not_before
         rows, shown = seen.rows, list(jobs.values())
         crew, known = list(workers.values()), self._crew
-        self._crew = crew
         # Rows stand in the order in which they came, and one that has not changed is the same object.
-        changed = [row for row, before in zip(crew, known, strict=False) if row is not before]
-        for worker in [*changed, *crew[len(known) :]]:
-            before = seen.workers.get(worker.id)
-            if before is not worker:
-                self._workers.moved(process, before, worker)
-                seen.workers[worker.id] = worker
+        if crew != known:
+            self._crew = crew
+            changed = [row for row, before in zip(crew, known, strict=False) if row is not before]
+            for worker in [*changed, *crew[len(known) :]]:
+                before = seen.workers.get(worker.id)
+                if before is not worker:
+                    self._workers.moved(process, before, worker)
+                    seen.workers[worker.id] = worker
         if shown == self._shown:  # the same objects: no row has changed, and comparing them costs nothing
             return
         others = [row for row, before in zip(shown, self._shown, strict=False) if row is not before]

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from zlib import crc32
 
 from tests.simulation.deadlines import Deadlines
 from tests.simulation.loop import Process, SimulatedLoop
@@ -110,7 +109,8 @@ class Server:
         self.locked_until = 0.0
         self.wires: list[Wire] = []
         self.messages = 0
-        self.digest = 0
+        self.trail: list[tuple[float, str, str, str]] = []
+        """Each message: when it arrived, whose it was, its words, its fate."""
         self._saw = saw
         self._held_up = held_up
         self._tell = tell
@@ -129,8 +129,7 @@ class Server:
     def _arrive(self, message: Message) -> None:
         now, wire, fate, future = self.loop.now, message.wire, message.fate, message.future
         self.messages += 1
-        how = "fine" if fate is FINE else fate.value
-        self.digest = crc32(f"{now!r} {wire.process.name} {message.words} {how}".encode(), self.digest)
+        self.trail.append((now, wire.process.name, message.words, fate._value_))
         if self.is_over:
             return self._answer(future, StoreUnavailable("the world is over"))
         if now < self.stalled_until:

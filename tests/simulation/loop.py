@@ -26,34 +26,22 @@ from typing import Any
 PROCESS: ContextVar[Process] = ContextVar("simulated_process")
 
 
-class Call:
-    """A callback to come; asyncio knows it as a handle."""
+class Call(list[Any]):
+    """A callback to come: when it is due, its number, the callback (None where it was taken back), its arguments, its
+    context (None outside all processes) and whose it is. asyncio knows it as a handle; it stands among the
+    timers as it is, and is made in one step, because nothing else is made as often."""
 
-    __slots__ = ("args", "callback", "context", "due", "process")
-
-    def __init__(
-        self,
-        callback: Callable[..., Any],
-        args: tuple[Any, ...],
-        context: Context | None,
-        process: Process,
-        due: float = 0.0,
-    ):
-        self.callback: Callable[..., Any] | None = callback
-        self.args = args
-        self.context = context
-        self.process = process
-        self.due = due
+    __slots__ = ()
 
     def cancel(self) -> None:
-        self.callback = None
-        self.args = ()
+        self[2], self[3] = None, ()
 
     def cancelled(self) -> bool:
-        return self.callback is None
+        return self[2] is None
 
     def when(self) -> float:
-        return self.due
+        due: float = self[0]
+        return due
 
 
 class Process:
@@ -103,11 +91,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.now = 0.0
         self.errors: list[str] = []
         self._random = dice.random
-        self._timers: list[tuple[float, int, Call]] = []
+        self._timers: list[Call] = []
         self._made = 0
         self._queue: list[Process] = []
         self._outside = Process("outside")
         self._processes: list[Process] = []
+        # Asked by each future; a type that is called is no method, and so costs no frame.
+        self.get_debug: Callable[[], bool] = bool  # type: ignore[method-assign]
         self.is_thread: Callable[[], bool] = bool
         """Whether what runs now is one of the world's threads."""
 
@@ -116,9 +106,6 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         process = PROCESS.get(None)
         return self.now if process is None else self.now - process.asleep
-
-    def get_debug(self) -> bool:
-        return False
 
     def is_running(self) -> bool:
         return True
@@ -140,7 +127,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             process, context = PROCESS.get(self._outside), copy_context()
         else:
             process = context.get(PROCESS, self._outside)
-        call = Call(callback, args, context, process)
+        call = Call((0.0, 0, callback, args, context, process))
         process.ready.append(call)
         if not process.is_queued and not process.is_held:
             process.is_queued = True
@@ -154,10 +141,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             process, context = PROCESS.get(self._outside), copy_context()
         else:
             process = context.get(PROCESS, self._outside)
-        due = self.now + delay if delay > 0.0 else self.now
-        call = Call(callback, args, context, process, due)
-        self._made += 1
-        heappush(self._timers, (due, self._made, call))
+        self._made = made = self._made + 1
+        call = Call((self.now + delay if delay > 0.0 else self.now, made, callback, args, context, process))
+        heappush(self._timers, call)
         return call
 
     def call_at(
@@ -183,10 +169,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def after(self, delay: float, callback: Callable[..., Any], *args: Any) -> Call:
         """Call outside all processes: wires, servers and the weather go on whoever dies."""
-        due = self.now + delay
-        call = Call(callback, args, None, self._outside, due)
-        self._made += 1
-        heappush(self._timers, (due, self._made, call))
+        self._made = made = self._made + 1
+        call = Call((self.now + delay, made, callback, args, None, self._outside))
+        heappush(self._timers, call)
         return call
 
     def spawn(self, process: Process, work: Callable[[], Any]) -> asyncio.Task[Any]:
@@ -215,11 +200,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def suspend(self, process: Process) -> None:
         """Stop a process with its host: its monotonic clock stands still, so timers keep what is left."""
         self.pause(process)
-        mine = [call for _, _, call in self._timers if call.process is process]
-        self._timers[:] = [entry for entry in self._timers if entry[2].process is not process]
+        mine = [call for call in self._timers if call[5] is process]
+        self._timers[:] = [call for call in self._timers if call[5] is not process]
         heapify(self._timers)
         for call in mine:
-            call.due -= self.now
+            call[0] -= self.now
         process.stopped_timers += mine
 
     def resume(self, process: Process, slept: float = 0.0) -> None:
@@ -229,7 +214,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         process.is_held = False
         process.asleep += slept
         for call in process.stopped_timers:
-            self._set(self.now + call.due, call)
+            call[0] += self.now
+            self._made = call[1] = self._made + 1
+            heappush(self._timers, call)
         process.stopped_timers = []
         if process.ready and not process.is_queued:
             process.is_queued = True
@@ -245,14 +232,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     return
                 place = int(random() * len(queue)) if len(queue) > 1 else 0
                 process = queue[place]
-                call = process.ready.popleft()
-                if not process.ready:
+                ready = process.ready
+                _, _, callback, args, context, _ = ready.popleft()
+                if not ready:
                     process.is_queued = False
                     del queue[place]
-                callback = call.callback
                 if callback is not None:
                     try:
-                        call.context.run(callback, *call.args)
+                        context.run(callback, *args)
                     except BaseException as error:
                         self._failed(callback, error)
         finally:
@@ -273,18 +260,12 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self.run_until(lambda: False, self.now + 5.0)
         raise RuntimeError(f"these tasks do not end: {left}")
 
-    def _set(self, due: float, call: Call) -> Call:
-        call.due = due
-        self._made += 1
-        heappush(self._timers, (due, self._made, call))
-        return call
-
     def _advance(self, end: float) -> bool:
         """Move to the next moment at which somebody may run; False where there is none before `end`."""
         timers, queue = self._timers, self._queue
         while timers:
-            due, _, call = timers[0]
-            callback = call.callback
+            call = timers[0]
+            due, _, callback, args, context, process = call
             if callback is None:
                 heappop(timers)
                 continue
@@ -295,14 +276,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             if due > self.now:
                 self.now = due
             # Nobody else can run at this moment, so there is nothing to draw: what it wakes waits its turn.
-            context = call.context
             if context is None:
-                callback(*call.args)
-            elif call.process.is_held:
-                call.process.ready.append(call)
+                callback(*args)
+            elif process.is_held:
+                process.ready.append(call)
             else:
                 try:
-                    context.run(callback, *call.args)
+                    context.run(callback, *args)
                 except BaseException as error:
                     self._failed(callback, error)
             if queue:

@@ -17,7 +17,7 @@ from unstuck.model.notice import Finding, Notice
 from unstuck.model.states import Event, Reason, State, sources_of, target_of
 from unstuck.storage.memory.reading import queue_info
 from unstuck.storage.memory.tables import MemoryTables, by_id, in_line, is_expired, is_ready, sooner
-from unstuck.storage.memory.workers import as_read, orphans, workers
+from unstuck.storage.memory.workers import all_as_read, as_read, orphans, workers
 from unstuck.storage.protocol import AHEAD_MAX, Lag, QueueHead, Situation, Survey
 
 FRONT = 100
@@ -75,7 +75,7 @@ def survey(tables: MemoryTables) -> Survey:
             )
             for queue, front in sorted(fronts.items())
         ],
-        workers=[as_read(tables, worker) for worker in tables.living()],
+        workers=all_as_read(tables, tables.living()),
         known_tasks=tables.known_tasks(),
         notices=notices(tables),
     )

@@ -121,22 +121,29 @@ def workers(tables: MemoryTables, include_ended: bool) -> list[Worker]:
     rows = [worker for worker in tables.workers.values() if include_ended or worker.ended_at is None]
     rows.sort(key=lambda worker: (worker.started_at, worker.id), reverse=True)
     rows.sort(key=lambda worker: worker.ended_at is not None)
-    return [as_read(tables, worker) for worker in rows]
+    return all_as_read(tables, rows)
 
 
 def as_read(tables: MemoryTables, worker: Worker) -> Worker:
     """The row with what a reader sees computed from other rows and from the clock."""
-    left = None
-    if worker.lease_until is not None and worker.ended_at is None:
-        left = micros(worker.lease_until) - tables.clock()
+    return all_as_read(tables, [worker])[0]
+
+
+def all_as_read(tables: MemoryTables, rows: Sequence[Worker]) -> list[Worker]:
+    """The same of many rows, from one look at the others."""
+    now_us = tables.clock()
     late = [row.worker_id for row in tables.attempts.values() if row.late_at is not None]
     owners = [job.worker_id for job in tables.jobs.of(State.RUNNING)]
-    columns = {
-        "lease_left_us": left,
-        "late_endings": late.count(worker.id) if late else 0,
-        "running": owners.count(worker.id) if owners else 0,
-    }
-    return worker_with(worker, columns)
+    seen: list[Worker] = []
+    for worker in rows:
+        until = worker.lease_until if worker.ended_at is None else None
+        columns = {
+            "lease_left_us": None if until is None else micros(until) - now_us,
+            "late_endings": late.count(worker.id) if late else 0,
+            "running": owners.count(worker.id) if owners else 0,
+        }
+        seen.append(worker_with(worker, columns))
+    return seen
 
 
 def owned(tables: MemoryTables, worker_id: UUID) -> list[ClaimedJob]:
