@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,8 @@ class Pooled:
 
     def __init__(self, size: int) -> None:
         self.calls: deque[Callable[[], Any]] = deque()
+        self.troubles: list[Exception] = []
+        """What the next who ask for a call meet instead."""
         loop = asyncio.get_running_loop()
         self.pool = ThreadPool(size, loop, lambda: len(self.calls), self._next, self._done)
         self.ended: list[tuple[Any, BaseException | None]] = []
@@ -34,6 +37,8 @@ class Pooled:
         self.pool.call()
 
     def _next(self) -> tuple[Call, Callable[[Call], Any]] | None:
+        if self.calls and self.troubles:
+            raise self.troubles.pop()
         return (self.calls.popleft(), lambda call: call()) if self.calls else None
 
     def _done(self, ended: list[tuple[Call, Any, BaseException | None]]) -> None:
@@ -123,6 +128,48 @@ def test_a_thread_that_does_not_come_back_is_replaced() -> None:
         await each.until(2)
 
     pooled(1, walk)
+
+
+def test_a_thread_that_could_not_take_its_next_call_comes_back_for_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is the only one: were it gone, nobody would ever come."""
+
+    async def walk(each: Pooled) -> list[Any]:
+        each.submit(lambda: 0)
+        await each.until(1)
+        for number in (1, 2, 3):
+            each.troubles.append(KeyError(f"trouble {number}"))
+            each.submit(lambda number=number: number)  # type: ignore[misc]
+            async with asyncio.timeout(SECONDS):
+                while each.troubles:  # noqa: ASYNC110 - a feed that raises wakes nobody
+                    await asyncio.sleep(0.001)
+        each.pool.call()
+        return await each.until(4)
+
+    with caplog.at_level(logging.ERROR):
+        assert pooled(1, walk) == [0, 1, 2, 3]
+    said = [record for record in caplog.records if "could not take its next job" in record.message]
+    assert len(said) == 1, "said once, not at each repetition"
+
+
+def test_what_has_ended_is_told_although_the_next_call_could_not_be_taken() -> None:
+    async def walk(each: Pooled) -> list[Any]:
+        go_on = threading.Event()
+
+        def trouble() -> int:
+            each.troubles.append(KeyError("trouble"))
+            go_on.wait(SECONDS)
+            return 0
+
+        each.submit(trouble)
+        each.submit(lambda: 1)
+        go_on.set()
+        await each.until(1)
+        each.pool.call()
+        return await each.until(2)
+
+    assert pooled(1, walk) == [0, 1]
 
 
 def test_a_call_for_which_there_is_no_thread_is_refused_and_leaves_nothing(
