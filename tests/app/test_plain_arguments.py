@@ -71,3 +71,30 @@ def test_one_parameter_without_a_plain_type_makes_all_be_read_back() -> None:
     shape = Arguments(at_home, "at_home")
     with pytest.raises(BadArguments, match="would arrive as a list"):
         shape.encode((1, {2}), {})
+
+
+def whole_numbers(größe: int, n: int) -> None: ...
+
+
+EDGES = some.sampled_from([0, -1, 10**17, 10**18 - 1, 10**18, -(10**18), 2**63 - 1, -(2**63)])
+
+
+@given(NUMBERS | EDGES, NUMBERS | EDGES)
+def test_whole_numbers_are_written_as_everything_is(first: int, second: int) -> None:
+    shape = Arguments(whole_numbers, "whole_numbers")
+    text = shape.encode((first, second), {})
+    assert text == shape.encode((), {"größe": first, "n": second})
+    assert json.loads(text) == {"größe": first, "n": second}
+
+
+@pytest.mark.parametrize("number", [True, 2**63, -(2**63) - 1, 10**18, 10**40])
+def test_what_is_no_whole_number_or_too_large_has_no_way_of_its_own(number: int) -> None:
+    shape = Arguments(whole_numbers, "whole_numbers")
+
+    def told(args: tuple[int, ...], kwargs: dict[str, int]) -> str:
+        try:
+            return shape.encode(args, kwargs)
+        except BadArguments as error:
+            return str(error)
+
+    assert told((1, number), {}) == told((1,), {"n": number})

@@ -39,6 +39,9 @@ _PLAIN = frozenset({str, int, float, bool})
 _WHOLE_MAX = 2**63
 """Beyond it a whole number is read back by other rules."""
 
+_DIGITS_SURE = 18
+"""With so many signs, all numbers together, none of them is that large."""
+
 _STRAY = re.compile(r"unexpected keyword argument '(\w+)'")
 
 OPTIONS = frozenset(
@@ -93,6 +96,8 @@ class Arguments:
         kinds_stated = tuple(stated.values())
         is_whole = self._every > 0 and set(kinds_stated) == {int}
         self._whole: tuple[Any, ...] | None = kinds_stated if is_whole else None
+        self._whole_form = "{" + ",".join(f'"{each}":%d' for each in self._order) + "}"
+        self._whole_length = len(self._whole_form) - 2 * len(kinds_stated) + _DIGITS_SURE
         self._has_defaults = any(len(field) > 2 for field in fields)
         self._required = frozenset(
             each.name
@@ -114,8 +119,10 @@ class Arguments:
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """JSON text of a call's arguments. Raises BadArguments, naming the parameter."""
         whole = self._whole
-        if whole is not None and not kwargs and tuple(map(type, args)) == whole and _are_plain(args):
-            return write(dict(zip(self._order, args))).decode()  # noqa: B905  as many as there are
+        if whole is not None and not kwargs and tuple(map(type, args)) == whole:
+            numbers: str = self._whole_form % args
+            if len(numbers) <= self._whole_length:  # or else one of them may be too large
+                return numbers
         if not kwargs and len(args) == self._every:
             given = dict(zip(self._order, args))  # noqa: B905  as many as there are
         else:
@@ -243,10 +250,6 @@ class Answer:
             except msgspec.DecodeError:
                 pass
         return msgspec.json.decode(text)
-
-
-def _are_plain(numbers: tuple[int, ...]) -> bool:
-    return min(numbers) >= -_WHOLE_MAX and max(numbers) < _WHOLE_MAX
 
 
 def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from unstuck.app.task import Spec
-from unstuck.model.alike import Alike, is_rising
+from unstuck.model.alike import Alike
 from unstuck.model.errors import BadArguments
 from unstuck.model.job import NewJob
 
 T = TypeVar("T")
+
+_mould, _args = attrgetter("mould"), attrgetter("args")
 
 WHOLE_MAX = 10_000
 CHUNK = 5_000
@@ -60,15 +63,16 @@ async def _either(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
 
 def jobs_of(specs: Sequence[Spec[Any]]) -> Sequence[NewJob]:
     """The jobs that these specs describe. Raises BadArguments for what is none."""
-    for spec in specs:
-        if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise BadArguments(f"{spec!r} is not a spec: enqueue_many takes task.spec(…)")
+    if set(map(type, specs)) != {Spec}:
+        for spec in specs:
+            if not isinstance(spec, Spec):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise BadArguments(f"{spec!r} is not a spec: enqueue_many takes task.spec(…)")
     first = specs[0]
     like = first.mould.like
-    if like is not None and len(specs) > 1 and len({id(spec.mould) for spec in specs}) == 1:
-        ids = first.client.draw_many(len(specs))
-        if is_rising(ids):
-            return Alike(like, ids, [spec.args for spec in specs])
+    if like is not None and len(specs) > 1 and len(set(map(id, map(_mould, specs)))) == 1:
+        ids, are_rising = first.client.draw_many(len(specs))
+        if are_rising:
+            return Alike(like, ids, list(map(_args, specs)))
         return [replace(like, id=drawn, args=spec.args) for drawn, spec in zip(ids, specs, strict=True)]
     return [spec.mould.cast(spec.args, spec.client.draw) for spec in specs]
 

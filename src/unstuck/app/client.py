@@ -23,6 +23,7 @@ from unstuck.app.grouping import Group
 from unstuck.app.handle import Job
 from unstuck.app.identity import Ids
 from unstuck.app.joining import Joined, join
+from unstuck.model.alike import is_rising
 from unstuck.model.errors import IdConflict
 from unstuck.model.job import Inserted, NewJob
 from unstuck.model.job import Job as Snapshot
@@ -54,9 +55,12 @@ class Client:
         """The store's promises."""
         return self.keeper.store
 
-    def draw_many(self, count: int) -> list[UUID]:
-        """So many ids, as `draw` would make them."""
-        return self.draw.many(count) if isinstance(self.draw, Ids) else [self.draw() for _ in range(count)]
+    def draw_many(self, count: int) -> tuple[list[UUID], bool]:
+        """So many ids, as `draw` would make them, and whether each is larger than the one before it."""
+        if isinstance(self.draw, Ids):
+            return self.draw.many(count), True
+        drawn = [self.draw() for _ in range(count)]
+        return drawn, is_rising(drawn)
 
     def use(self, keeper: Keeper) -> None:
         """Ask another store from now on."""

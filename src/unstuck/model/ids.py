@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import repeat
 from struct import Struct, unpack
 from uuid import UUID, SafeUUID
 
@@ -24,9 +27,9 @@ _chances: list[int] = []
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_chances.clear)
 
-_new = object.__new__
-_set_int = UUID.__dict__["int"].__set__
-_set_is_safe = UUID.__dict__["is_safe"].__set__
+_new: Callable[[type[UUID]], UUID] = object.__new__
+_set_int: Callable[[UUID, int], None] = UUID.__dict__["int"].__set__
+_set_is_safe: Callable[[UUID, SafeUUID], None] = UUID.__dict__["is_safe"].__set__
 _UNKNOWN = SafeUUID.unknown
 
 
@@ -35,6 +38,14 @@ def uuid_of(number: int) -> UUID:
     made = _new(UUID)
     _set_int(made, number)
     _set_is_safe(made, _UNKNOWN)
+    return made
+
+
+def uuids_of(numbers: Sequence[int]) -> list[UUID]:
+    """The same of many, at a third of the price again: no step of the interpreter is made for a single one."""
+    made: list[UUID] = list(map(_new, repeat(UUID, len(numbers))))
+    deque(map(_set_int, made, numbers), 0)
+    deque(map(_set_is_safe, made, repeat(_UNKNOWN)), 0)
     return made
 
 

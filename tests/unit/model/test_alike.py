@@ -31,6 +31,13 @@ def test_ids_drawn_together_rise_and_so_do_those_drawn_after_them() -> None:
     assert len({each.int & (1 << 62) - 1 for each in drawn}) == len(drawn)
 
 
+def test_ids_drawn_together_are_those_that_would_be_drawn_one_by_one() -> None:
+    for ns in (1_700_000_000_000_000_000, 1_700_000_000_000_999_900, 1_700_000_000_123_456_789):
+        together, alone = (Ids(clock=lambda ns=ns: ns) for _ in range(2))
+        many = [each.int >> 62 for each in together.many(10_000)]
+        assert many == [alone().int >> 62 for _ in range(10_000)]
+
+
 def test_columns_are_rows_to_whoever_asks_for_rows() -> None:
     columns = Columns({"job_id": [1, 2, 3], "args": ["a", "b", "c"]})
     rows = [{"job_id": 1, "args": "a"}, {"job_id": 2, "args": "b"}, {"job_id": 3, "args": "c"}]

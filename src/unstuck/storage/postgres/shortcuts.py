@@ -184,5 +184,5 @@ def answer_to_fresh(request: Request) -> list[tuple[Any, ...]]:
     """What the usual way would answer where all rows are new: their ids."""
     assert isinstance(request, Statement) and request.rows is not None
     if isinstance(request.rows, Columns):
-        return [(job_id,) for job_id in request.rows.by_name["job_id"]]
+        return list(zip(request.rows.by_name["job_id"], strict=True))
     return [(row["job_id"],) for row in request.rows]

@@ -10,8 +10,10 @@ for many. Whether all were new is told by their number, so that in the common ca
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import repeat
 from operator import attrgetter
+from typing import Any, cast
 from uuid import UUID
 
 from unstuck.model.alike import Alike
@@ -47,7 +49,7 @@ def _insert(jobs: Sequence[NewJob]) -> Requests[list[Inserted]]:
     if isinstance(jobs, Alike):
         there = yield from insert_new(jobs)
         if not there:
-            return [Inserted(job_id, True) for job_id in jobs.ids]
+            return list(map(_inserted, repeat(Inserted), zip(jobs.ids, repeat(True), strict=False)))
         answers = yield from _answers(jobs, _unique(jobs), there)
         return [_certain(answer) for answer in answers]
     unique = _unique(jobs)
@@ -130,6 +132,7 @@ def insert_new(jobs: Collection[NewJob]) -> Requests[Collection[NewJob]]:
     return [job for job in ordered if job.id.int not in fresh]
 
 
+_inserted: Callable[[Any, Any], Inserted] = cast("Any", tuple).__new__
 _number = attrgetter("id.int")
 _schedule = attrgetter("delay_us", "due_at", "expires_in_us")
 _likeness = attrgetter(
