@@ -29,9 +29,10 @@ from unstuck.engine.buffer import Held
 from unstuck.engine.concluding import Stop
 from unstuck.engine.context import Context, current_context
 from unstuck.engine.deadlines import Deadlines
+from unstuck.engine.driving import Driving
 from unstuck.engine.handler import Kind
 from unstuck.engine.page import Phase
-from unstuck.engine.run import Isolate, Run, carried
+from unstuck.engine.run import Isolate, Run
 from unstuck.engine.shift import Key, Shift
 from unstuck.engine.threads import ThreadPool
 from unstuck.engine.turning import ENDED, BadPayload, Turning
@@ -79,6 +80,7 @@ class Executor:
         self._ground = contextvars.copy_context()
         self._turning = Turning(shift, self._free, self.start_next, self._loop, self._ground)
         self.pace = self._turning.pace
+        self._driving = Driving(self._loop, self._ground, shift.env.now, self._turning.over_together)
         waiting = partial(shift.buffer.count, PLAIN)
         self._pool = ThreadPool(
             settings.threads,
@@ -192,6 +194,7 @@ class Executor:
                 shift.buffer.put_back(held)
             else:
                 self._start(held, slot, now)
+        self._driving.call()
         return may_start and len(group) == len(taken)
 
     def _begin_in_thread(self) -> tuple[Run, Callable[[Run], Any]] | None:
@@ -251,10 +254,7 @@ class Executor:
                 lambda task: self._turning.isolated_ended(run, task), context=self._ground
             )
         else:
-            scope = self._ground.copy()
-            scope.run(current_context.set, run.context)
-            work = carried(run, arguments, self._shift.env.now, self._turning.over)
-            run.task = self._loop.create_task(work, context=scope)
+            self._driving.add(run, arguments)
 
     def _call_plain(self, run: Run) -> Any:
         """In its thread, from the arguments to what the function answers."""
@@ -278,11 +278,9 @@ class Executor:
             # The loop may be long in coming, and whoever is killed with it then should not be taken for guilty.
             self._shift.page.set_phase(run.slot, ENDED)
 
-    def find_ended(self) -> None:
-        """Conclude what somebody else cancelled before its first step: it ends without a word."""
-        for run in list(self._shift.runs.values()):
-            if run.task is not None and run.kind is Kind.ASYNC and run.task.done():
-                self._turning.over(run, None, asyncio.CancelledError("cancelled before its first step"))
+    def recall(self) -> None:
+        """See that somebody comes for coroutines that have not begun: who was to may have been cancelled."""
+        self._driving.recall()
 
     def confirmed(self, key: Key) -> None:
         """The store has the ending of this attempt: its slot is free."""
@@ -319,12 +317,10 @@ class Executor:
             return
         run.stop, run.why = stop, why
         run.context.ask_to_stop()
+        if run.task is None and run.kind is ASYNC:
+            self._turning.over(run, None, asyncio.CancelledError())  # it has not begun, and will not
+            return
         if run.task is not None:
-            if run.kind is Kind.ASYNC:
-                # Before its first step a task ends without coming to its coroutine.
-                run.task.add_done_callback(
-                    lambda task: self._turning.over(run, None, asyncio.CancelledError())
-                )
             run.task.cancel()
         elif run.thread_id is not None and stop is Stop.TIMEOUT:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(

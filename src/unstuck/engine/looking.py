@@ -46,7 +46,7 @@ class Looking:
             shift.is_draining = True
         for key in look.cancel:
             self._executor.ask_cancel(key)
-        self._executor.find_ended()
+        self._executor.recall()
         self._give_back_what_waits()
         ready, pause = dict(look.ready), shift.settings.poll
         promoted: dict[str, int] = {}

@@ -1,10 +1,7 @@
-"""One started attempt, from its slot on the page to its verdict, and the coroutine that carries its handler.
+"""One started attempt, from its slot on the page to its verdict.
 
-A coroutine's handler is carried to its end inside its own task: what it returns or raises is delivered in
-the same step, without a callback and another turn of the loop. Two things asyncio would do are kept from
-it: an exception that is meant to end the process (`SystemExit`, a `KeyboardInterrupt` that a handler
-raises) is an error of the handler like any other; and a task that was cancelled before its first step
-never comes to its coroutine, so the executor looks for those once per poll.
+It is made when the slot is written and known to everybody who asks what this worker holds until its verdict is
+delivered. Who is to stop it finds here how: a coroutine that waits has a task, one that has not begun yet has none.
 """
 
 from __future__ import annotations
@@ -53,22 +50,8 @@ class Run:
 
 
 Isolate = Callable[[Run], Awaitable[Verdict]]
-Ended = Callable[[Run, Any, BaseException | None], None]
-
-
-async def carried(run: Run, arguments: dict[str, Any], now: Callable[[], float], ended: Ended) -> None:
-    """Run the handler of a coroutine and deliver how it ended."""
-    run.started_at = now()  # its slot says since when it may run; how long it takes counts from here
-    try:
-        result = await run.handler.function(**arguments)
-    except GeneratorExit:
-        raise  # nobody ended: what is left of a loop is being cleared away
-    except asyncio.CancelledError:
-        ended(run, None, asyncio.CancelledError("the task cancelled itself"))
-    except BaseException as error:
-        ended(run, None, error)
-    else:
-        ended(run, result, None)
+Ended = tuple[Run, Any, BaseException | None]
+"""A run, what its handler returned, and what it raised."""
 
 
 def died(run: Run, worker_id: UUID, detail: dict[str, Any]) -> Verdict:

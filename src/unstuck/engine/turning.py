@@ -18,7 +18,7 @@ from unstuck.engine.concluding import Stop
 from unstuck.engine.handler import Kind
 from unstuck.engine.pace import Pace
 from unstuck.engine.page import Phase
-from unstuck.engine.run import Run
+from unstuck.engine.run import Ended, Run
 from unstuck.engine.saying import Saying
 from unstuck.engine.shift import Shift
 from unstuck.model.errors import Steering
@@ -33,8 +33,6 @@ REST_SECONDS = 1.0
 
 ENDED = Phase.ENDED
 """To ask an enumeration for its member takes longer than to write it on the page."""
-
-Ended = tuple[Run, Any, BaseException | None]
 
 
 class BadPayload(Exception):
@@ -75,13 +73,22 @@ class Turning:
         self._ended.append((run, result, error))
         self._turn()
 
+    def over_together(self, ended: Iterable[Ended]) -> None:
+        """These handlers have ended, on the loop, at the moments that their runs say."""
+        self._note(ended)
+        self._turn()
+
     def conclude_group(self, ended: Iterable[Ended]) -> None:
         """Threads have ended these."""
-        for run, result, error in ended:
+        self._note(ended)
+        self.go_on()
+
+    def _note(self, ended: Iterable[Ended]) -> None:
+        for each in ended:
+            run = each[0]
             if not run.is_over:
                 run.is_over = True
-                self._ended.append((run, result, error))
-        self.go_on()
+                self._ended.append(each)
 
     def _conclude_ended(self) -> None:
         ended, self._ended = self._ended, []

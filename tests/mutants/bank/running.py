@@ -7,7 +7,45 @@ from tests.mutants.mutant import Mutant
 EXECUTING = "unit/engine/test_executing.py"
 SUPERVISOR = "unit/engine/test_supervisor.py"
 
+DRIVING = "unit/engine/test_driving.py"
+
 MUTANTS = (
+    Mutant(
+        "a_task_goes_on_with_a_cancellation_pending",
+        "engine/driving.py",
+        "                or _traces(task) != _NO_TRACES\n",
+        "",
+        "A job cancels the task that it shares and ends; the next one that waits is cancelled for it.",
+        "What a job leaves on its task meets no other.",
+        (DRIVING,),
+    ),
+    Mutant(
+        "a_task_goes_on_in_the_hands_of_somebody",
+        "engine/driving.py",
+        "                or count_references(task) != references\n",
+        "",
+        "A timer of a job that has ended cancels the job that its task carries by then.",
+        "What a job leaves on its task meets no other.",
+        (DRIVING,),
+    ),
+    Mutant(
+        "a_runner_goes_on_for_ever",
+        "engine/driving.py",
+        "BURST_SECONDS = 0.003\n",
+        "BURST_SECONDS = 1e9\n",
+        "As long as jobs never wait, nobody else has a turn.",
+        "A long line of jobs lets others have their turn.",
+        (DRIVING,),
+    ),
+    Mutant(
+        "who_was_stopped_begins_all_the_same",
+        "engine/driving.py",
+        "            if run.is_over:\n                continue\n",
+        "",
+        "A job that was cancelled before its first step takes it, and its ending is decided already.",
+        "Who is cancelled before its first step never takes it.",
+        (DRIVING,),
+    ),
     Mutant(
         "a_slot_is_cleared_too_early",
         "engine/turning.py",
