@@ -434,6 +434,7 @@ def test_an_ear_waits_for_a_commit_whose_write_it_took_for_that_of_the_one_befor
         assert ear is not None
         monkeypatch.setattr(ear, "_version", 0)
         monkeypatch.setattr(ear, "_ask_version", lambda: versions.pop(0) if versions[1:] else versions[0])
+        ear._was_written = True  # type: ignore[attr-defined]
         ear._heard.set()  # type: ignore[attr-defined]
         hints = aiter(ear)
         async with asyncio.timeout(10):

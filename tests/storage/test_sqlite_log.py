@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from unstuck.storage.sqlite.ear import SqliteEar
+from unstuck.storage.sqlite.files import ring
 from unstuck.storage.sqlite.log import FRAMES_MAX, Log, Mark
 
 
@@ -201,3 +202,61 @@ def test_an_ear_goes_on_asking_where_the_log_has_two_commits(
         await ear.aclose()
 
     asyncio.run(story())
+
+
+def test_an_ear_asks_at_once_when_somebody_rings(
+    path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk took its time for the commit, and the ear is in a long pause."""
+    monkeypatch.setattr("unstuck.storage.sqlite.ear.RARER", 10_000)
+    monkeypatch.setattr("unstuck.storage.sqlite.ear.PATIENCE_SECONDS", 3600.0)
+    versions = [1]
+
+    async def story() -> None:
+        ear = SqliteEar(path)
+        hints = aiter(ear)
+        monkeypatch.setattr(ear, "_ask_version", lambda: versions[-1])
+        monkeypatch.setattr(ear, "_version", 1)
+        following = asyncio.ensure_future(anext(hints))
+        await asyncio.sleep(0.05)
+        write(writer)
+        await asyncio.sleep(0.2)
+        assert not following.done()
+        versions.append(2)
+        ring(path)
+        async with asyncio.timeout(5):
+            assert await following == frozenset()
+        await ear.aclose()
+
+    asyncio.run(story())
+
+
+def test_a_ring_for_what_was_seen_is_no_news(
+    path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        ear = SqliteEar(path)
+        hints = aiter(ear)
+        write(writer)
+        async with asyncio.timeout(20):
+            await heard(hints)
+            following = asyncio.ensure_future(anext(hints))
+            await marked(ear)
+        answers = counted(ear, monkeypatch)
+        ring(path)
+        await asyncio.sleep(0.3)
+        assert not following.done()
+        assert len(answers) == 1
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await ear.aclose()
+
+    asyncio.run(story())
+
+
+def test_to_ring_writes_nothing_and_never_fails(path: Path, log: Log, writer: sqlite3.Connection) -> None:
+    write(writer)
+    before = log.path.read_bytes(), log.path.stat().st_mtime_ns, last(log)
+    ring(path)
+    ring(path.with_name("no.db"))
+    assert (log.path.read_bytes(), log.path.stat().st_mtime_ns, last(log)) == before

@@ -37,6 +37,10 @@ from unstuck.storage.sqlite.files import wal_bytes, wal_readers, why_not_opened
 BUSY_SECONDS = 5.0
 """How long a transaction waits for the write lock where nobody sets a deadline."""
 
+LOG_FRAMES = 4000
+"""The commit that makes the log so long moves it into the file, unless that is done in time (`checkpointing`). The first
+commit of each new log waits for the disk twice, so logs should not be short."""
+
 _LEFT_BY_PARENT: list[sqlite3.Connection] = []
 """Connections of the parent process after a fork: to close one would drop the parent's work on the floor."""
 
@@ -155,6 +159,18 @@ class SqliteConnection:
         ((tables,),) = self._patiently("SELECT count(*) FROM sqlite_master")
         return not tables
 
+    def checkpoint(self) -> None:
+        """Move what was committed from the log into the file, as far as that stands in nobody's way."""
+        try:
+            self._raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            raise self._said(error) from error
+
+    @property
+    def rows_changed(self) -> int:
+        """How many rows this connection has changed since it was opened."""
+        return self._raw.total_changes
+
     def interrupt(self) -> None:
         """Stop what another thread is executing on this connection; its transaction is undone."""
         self._raw.interrupt()
@@ -172,6 +188,7 @@ class SqliteConnection:
             "temp_store = MEMORY",
             "cache_size = -16384",
             "journal_size_limit = 67108864",
+            f"wal_autocheckpoint = {LOG_FRAMES}",
         ):
             self._patiently(f"PRAGMA {pragma}")
         self._raw.create_function("unstuck_wal_bytes", 0, lambda: wal_bytes(self.path))

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from unstuck.model.errors import OutcomeUnknown, StoreConflict, StoreError, StoreUnavailable
 from unstuck.storage.plan import Plan, run
+from unstuck.storage.sqlite.checkpointing import Checkpointing
 from unstuck.storage.sqlite.connection import SqliteConnection
 
 R = TypeVar("R")
@@ -40,14 +41,18 @@ class Errand:
 
 
 class Desk:
-    """The thread and its queue. `open` makes a connection; it is called in the thread."""
+    """The thread and its queue. `open` makes a connection; it is called in the thread. `checkpointing` is told what was written."""
 
-    def __init__(self, name: str, open: Callable[[], SqliteConnection]):
+    def __init__(
+        self, name: str, open: Callable[[], SqliteConnection], checkpointing: Checkpointing | None = None
+    ):
+        self._checkpointing = checkpointing
         self.pid = os.getpid()
         self._open = open
         self._errands: SimpleQueue[Errand | None] = SimpleQueue()
         self._connection: SqliteConnection | None = None
         self._current: Errand | None = None
+        self._changed = 0
         self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -97,7 +102,15 @@ class Desk:
                     self._judge(error)
                 finally:
                     errand.future.set_exception(error)
+            else:
+                self._tell()
         self._drop()
+
+    def _tell(self) -> None:
+        told, connection = self._checkpointing, self._connection
+        if told is not None and connection is not None:
+            changed, self._changed = connection.rows_changed - self._changed, connection.rows_changed
+            told.wrote(changed, is_quiet=self._errands.empty())
 
     def _run(self, errand: Errand) -> Any:
         if errand.deadline is not None and time.monotonic() >= errand.deadline:
@@ -105,6 +118,7 @@ class Desk:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._open()
+            self._changed = connection.rows_changed
         connection.deadline = errand.deadline
         with self._turn:
             self._current = errand

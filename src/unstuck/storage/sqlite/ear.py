@@ -11,6 +11,9 @@ word the file itself is asked, by `PRAGMA data_version`, whether a commit can be
 ever more rarely, so that an idle worker asks little and a hint is late by a few times the commit at most; from the beginning
 again where the kernel speaks meanwhile. One that is seen may be the commit before the one that was heard of; so it is asked on
 for a while, unless the log says that there is only one (`log`).
+
+Whoever enqueues by this library also rings when his commit can be seen, by opening the log for writing and closing it (`files.ring`): then
+the file is asked at once. Where nobody rings (in a transaction of the caller's own, by another program), the pauses bound how late a hint is.
 """
 
 from __future__ import annotations
@@ -37,9 +40,11 @@ DISK_SECONDS = 0.03
 """For how long, where one was seen that may be another: a slow disk's time for a commit."""
 
 _IN_MODIFY = 0x2
+_IN_CLOSE_WRITE = 0x8
 _IN_CREATE = 0x100
 _IN_NONBLOCK = os.O_NONBLOCK
 _IN_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+_ASKED = _IN_MODIFY | _IN_CREATE | _IN_CLOSE_WRITE
 _EVENT = struct.Struct("iIII")
 
 SOMETHING: frozenset[str] = frozenset()
@@ -53,6 +58,7 @@ class SqliteEar:
         # The last commit in the log, where it is known that nothing stands behind it that has not been seen.
         self._mark: Mark | None = None
         self._heard = asyncio.Event()
+        self._was_written = self._was_rung = False
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._path = path
@@ -84,18 +90,23 @@ class SqliteEar:
 
     async def _hear(self) -> AsyncIterator[frozenset[str]]:
         while not self._is_closed:
-            is_written = await self._written()
-            pause = until = 0.0
+            is_told = await self._told()
+            pause, until = FIRST_SECONDS, 0.0
             was_unseen = was_seen = False
             commits: int | None = None
             mark: Mark | None = None
-            while not self._is_closed and (is_written or self._loop.time() < until):
-                if is_written or await self._written(pause):
+            while not self._is_closed and (is_told or self._loop.time() < until):
+                is_told = is_told or await self._told(pause)
+                if self._was_written:
                     pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
-                    is_written = was_unseen = was_seen = False
-                    await asyncio.sleep(FIRST_SECONDS)
-                    self._takes_events()  # a commit is written in several steps
+                    was_unseen = was_seen = False
+                    if not self._was_rung:
+                        await asyncio.sleep(FIRST_SECONDS)
+                        self._takes_events()  # a commit is written in several steps
+                    self._was_written = False
+                if is_told:
                     commits, mark = (None, None) if self._mark is None else self._log.since(self._mark)
+                is_told = self._was_rung = False
                 pause *= RARER
                 version = self._ask_version()
                 if version is not None and version == self._version:
@@ -119,10 +130,10 @@ class SqliteEar:
         mark = self._log.last()
         if self._takes_events():
             self._heard.set()
-        return None if self._heard.is_set() else mark
+        return None if self._was_written else mark
 
-    async def _written(self, seconds: float | None = None) -> bool:
-        """Wait until something is written to the log, or for so long; whether it was.
+    async def _told(self, seconds: float | None = None) -> bool:
+        """Wait until something is written to the log, or somebody rings, or for so long; whether it was so.
 
         Only here the loop is woken by it: while many write, a thousand words of the kernel are worth no more than one.
         """
@@ -150,6 +161,7 @@ class SqliteEar:
         seen = self._state()
         while not self._is_closed and self._state() == seen and self._ask_version() == self._version:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
+        self._was_written = True
         return True
 
     def _ask_version(self) -> int | None:
@@ -184,8 +196,10 @@ class SqliteEar:
         while place < len(events):
             _, mask, _, length = _EVENT.unpack_from(events, place)
             place += _EVENT.size + length
-            if events[place - length : place].rstrip(b"\0") == name or not mask & (_IN_MODIFY | _IN_CREATE):
+            if events[place - length : place].rstrip(b"\0") == name or not mask & _ASKED:
                 is_of_log = True
+                self._was_rung |= bool(mask & _IN_CLOSE_WRITE)
+                self._was_written |= mask & _ASKED != _IN_CLOSE_WRITE
         return is_of_log
 
     def _state(self) -> tuple[int, int]:
@@ -205,7 +219,7 @@ def _inotify(folder: Path) -> int | None:
         return None
     if descriptor < 0:
         return None
-    if libc.inotify_add_watch(descriptor, os.fsencode(folder), _IN_MODIFY | _IN_CREATE) < 0:
+    if libc.inotify_add_watch(descriptor, os.fsencode(folder), _ASKED) < 0:
         os.close(descriptor)
         return None
     return descriptor

@@ -22,11 +22,12 @@ from unstuck.model.errors import SchemaMismatch, StoreConflict, StoreError
 from unstuck.storage.migrating import Ladder, climb, current, read_rungs
 from unstuck.storage.opening import Ear, Keeper
 from unstuck.storage.plan import Lane, Plan, run
+from unstuck.storage.sqlite.checkpointing import Checkpointing
 from unstuck.storage.sqlite.connection import BUSY_SECONDS, SqliteConnection
 from unstuck.storage.sqlite.desk import Desk
 from unstuck.storage.sqlite.dialect import SqliteDialect, process_clock
 from unstuck.storage.sqlite.ear import SqliteEar
-from unstuck.storage.sqlite.files import check_place
+from unstuck.storage.sqlite.files import check_place, ring
 from unstuck.storage.sqlite.store import SqliteStore
 
 R = TypeVar("R")
@@ -56,6 +57,7 @@ class SqliteKeeper(Keeper):
         self._was_opened = False
         self._seats = {"write": _Seat(self.open), "read": _Seat(self.open)}
         self._desks: dict[str, Desk] = {}
+        self._checkpointing: Checkpointing | None = None
 
     def open(self) -> SqliteConnection:
         """A connection of one's own, ready for plans. Raises StoreErrors and, for a bad place, BadSetting."""
@@ -83,7 +85,8 @@ class SqliteKeeper(Keeper):
         return SqliteEar(self.path)
 
     def hint(self, queues: Iterable[str]) -> None:
-        """Nothing to do: the file itself tells that it was written."""
+        """Say that a commit can be seen; that the file was written, it tells by itself."""
+        ring(self.path)
 
     def close(self) -> None:
         for seat in self._seats.values():
@@ -91,6 +94,9 @@ class SqliteKeeper(Keeper):
         for desk in self._desks.values():
             desk.close()
         self._desks.clear()
+        if self._checkpointing is not None:
+            self._checkpointing.close()
+            self._checkpointing = None
 
     async def aclose(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self.close)
@@ -100,7 +106,10 @@ class SqliteKeeper(Keeper):
         kind = "read" if plan.mode.is_reading else "write"
         desk = self._desks.get(kind)
         if desk is None or desk.pid != os.getpid():
-            desk = self._desks[kind] = Desk(f"unstuck-sqlite-{kind}", self.open)
+            if kind == "write":
+                self._checkpointing = Checkpointing(self.open)
+            told = self._checkpointing if kind == "write" else None
+            desk = self._desks[kind] = Desk(f"unstuck-sqlite-{kind}", self.open, told)
         return desk
 
     def _connect(self) -> SqliteConnection:
