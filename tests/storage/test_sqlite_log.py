@@ -260,3 +260,43 @@ def test_to_ring_writes_nothing_and_never_fails(path: Path, log: Log, writer: sq
     ring(path)
     ring(path.with_name("no.db"))
     assert (log.path.read_bytes(), log.path.stat().st_mtime_ns, last(log)) == before
+
+
+def test_an_ear_counts_anew_when_the_log_is_written_as_its_pause_ends(
+    path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first commit was the only one when it was counted; when it is seen there is a second behind it."""
+    monkeypatch.setattr("unstuck.storage.sqlite.ear.DISK_SECONDS", 0.3)
+    versions: list[int] = []
+
+    async def story() -> None:
+        ear = SqliteEar(path)
+        hints = aiter(ear)
+        write(writer)
+        async with asyncio.timeout(20):
+            await heard(hints)
+            following = asyncio.ensure_future(anext(hints))
+            await marked(ear)
+            monkeypatch.setattr("unstuck.storage.sqlite.ear.DISK_SECONDS", 60.0)
+            versions.extend([1, 2, 2, 3])
+            tells, was_late = ear._told, False
+
+            async def late(seconds: float | None = None) -> bool:
+                nonlocal was_late
+                if seconds is None or was_late:
+                    return await tells(seconds)
+                was_late = True
+                write(writer)
+                ear._takes_events()
+                return False
+
+            monkeypatch.setattr(ear, "_version", 1)
+            monkeypatch.setattr(ear, "_told", late)
+            monkeypatch.setattr(ear, "_ask_version", lambda: versions.pop(0) if versions[1:] else versions[0])
+            write(writer)
+            assert await following == frozenset()
+            await heard(hints)
+            assert (was_late, versions) == (True, [3])
+        await ear.aclose()
+
+    asyncio.run(story())

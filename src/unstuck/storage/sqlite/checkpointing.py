@@ -20,8 +20,8 @@ from collections.abc import Callable
 from unstuck.model.errors import StoreError
 from unstuck.storage.sqlite.connection import SqliteConnection
 
-FRAMES_OF_A_COMMIT = 6
-"""Pages that a commit of one job writes, about; each further row adds about one."""
+FRAMES_OF_A_COMMIT = 4
+"""Pages that a commit of one job writes, with those of the client that enqueued it: 3.5 each, and each row adds about one."""
 
 QUIET_FRAMES = 1500
 FRAMES = 3000

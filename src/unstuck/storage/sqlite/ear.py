@@ -96,7 +96,7 @@ class SqliteEar:
             commits: int | None = None
             mark: Mark | None = None
             while not self._is_closed and (is_told or self._loop.time() < until):
-                is_told = is_told or await self._told(pause)
+                is_told = is_told or await self._told(pause) or self._was_written
                 if self._was_written:
                     pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
                     was_unseen = was_seen = False
