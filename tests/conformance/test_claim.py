@@ -195,3 +195,32 @@ def test_many_jobs_are_taken_at_once_each_once(trial: Trial, size: int) -> None:
     taken = [trial.claim(worker, "q", ["t"], size), trial.claim(worker, "q", ["t"], size)]
     assert [len(each) for each in taken] == [size, 100]
     assert sorted(job.id for each in taken for job in each) == sorted(job.id for job in jobs)
+
+
+def test_until_ends_at_a_place_in_line(trial: Trial) -> None:
+    worker = trial.add_worker()
+    jobs = [new_job() for _ in range(6)]
+    trial.insert(jobs)
+    rows = [trial.row(job.id) for job in jobs]
+    first, last = (Cursor(rows[n].line, rows[n].id) for n in (1, 4))
+    assert [job.id for job in trial.claim(worker, "q", ["t"], 9, first, last)] == [
+        row.id for row in rows[2:5]
+    ]
+    assert trial.claim(worker, "q", ["t"], 9, first, last) == []
+    assert [job.id for job in trial.claim(worker, "q", ["t"], 9)] == [rows[0].id, rows[1].id, rows[5].id]
+
+
+def test_reach_tells_the_place_of_the_job_that_stands_so_many_behind(trial: Trial) -> None:
+    worker = trial.add_worker()
+    trial.add(delay_us=MINUTE)
+    trial.add(queue="other")
+    places = [(row.line, row.id) for row in (trial.row(trial.add(task="unknown")) for _ in range(3))]
+    places += [(row.line, row.id) for row in (trial.row(trial.add()) for _ in range(2))]
+    places = sorted(places)
+    assert trial.reach("q", None, 1) == Cursor(*places[0])
+    assert trial.reach("q", None, 5) == Cursor(*places[4])
+    assert trial.reach("q", None, 6) is None
+    assert trial.reach("q", Cursor(*places[1]), 2) == Cursor(*places[3])
+    assert trial.reach("q", Cursor(*places[1]), 4) is None
+    trial.claim(worker, "q", ["t"], 2)
+    assert trial.reach("q", None, 4) is None, "what runs is not in line"

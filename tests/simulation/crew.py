@@ -27,7 +27,7 @@ from unstuck.engine import concluding
 from unstuck.engine.child import ChildOrder, work
 from unstuck.engine.children import Child
 from unstuck.engine.context import Context, current_context
-from unstuck.engine.env import Env
+from unstuck.engine.env import STRIDE, Env
 from unstuck.engine.handler import Kind
 from unstuck.engine.page import Page
 from unstuck.engine.run import Run, died
@@ -171,7 +171,9 @@ class Crew:
         dice = random.Random(f"dice of {process} in {self.world.scenario.seed}")
         calendar = lambda: self.world.now_us() / 1_000_000  # noqa: E731
         threads = self.world.threads
-        return Env(process.root().clock, calendar, named, dice, threads.start, threads.rest)
+        # In most worlds no queue is long enough for a claim to end before it.
+        stride = random.Random(f"stride in {self.world.scenario.seed}").choice([2, 7, STRIDE, STRIDE])
+        return Env(process.root().clock, calendar, named, dice, threads.start, threads.rest, stride)
 
     async def _work_alone(self, process: Process, name: str) -> None:
         place = Place(self, process, self.tasks_of(name))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from unstuck.engine.env import STRIDE
 from unstuck.model.ids import uuid7
 from unstuck.model.invariant import SCANS
 from unstuck.model.job import NewJob
@@ -183,6 +184,10 @@ def questions(growing: Growing, ask: Ask) -> None:
             ]
         )
     )
+    # Of this task nothing is ready, and statistics know it: no claim walks further than to its end.
+    end = ask(store.reach("q", None, STRIDE))
+    ask(store.claim(worker, "q", ["u"], TAKEN, None, end))
+    ask(store.claim(worker, "q", ["nobody"], TAKEN, None, end))
     ask(store.look(worker, ["q", "other", "empty"], ["t", "u"]))
     ask(store.look(worker, ["q", "other", "empty"], ["t", "u"], Since({"q": 0, "empty": 5}, HOUR_US)))
     ask(store.promote(TAKEN))

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.storage.growing import FRONT, MANY, SMALL, TAKEN, Growing, questions
+from unstuck.engine.env import STRIDE
 from unstuck.storage.plan import Mode, Plan, Request, Statement, run
 from unstuck.storage.protocol import AHEAD_MAX, PULSE_SAMPLE
 from unstuck.storage.sql.inspecting import FOUND_MAX
@@ -31,13 +32,18 @@ FEW = 5_000
 PER_ROW = 400
 """Instructions for one row that is found, written and entered into its indexes."""
 
+PASSED = 40
+"""Instructions for one ready job of another task."""
+
 OWNED = FRONT // 20 + 5 * TAKEN
 """How many jobs the living worker runs here, at most."""
 
 BUDGETS = {
     **dict.fromkeys(
-        ("insert", "insert_alike", "claim", "promote", "promote_late", "prune_jobs"), FEW + PER_ROW * TAKEN
+        ("insert", "insert_alike", "promote", "promote_late", "prune_jobs"), FEW + PER_ROW * TAKEN
     ),
+    # What it takes, and what it passes over to its end.
+    "claim": FEW + PER_ROW * TAKEN + PASSED * STRIDE,
     **dict.fromkeys(("settle", "settle_successes"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("write_progress", "write_logs", "write_attempts"), FEW + PER_ROW * TAKEN),
     **dict.fromkeys(("expired", "waiting_unhandled", "inspect_jobs"), FEW + PER_ROW * TAKEN),
@@ -46,11 +52,13 @@ BUDGETS = {
     **dict.fromkeys(("newest", "at_work", "first_alarms", "depth"), FEW + 100 * PULSE_SAMPLE),
     **dict.fromkeys(("parked", "overdue", "waiting_for"), FEW + 25 * LAG_FRONT),
     "ahead": FEW + 25 * AHEAD_MAX,
+    "reach": FEW + 15 * STRIDE,
     "inspect_alarms": FEW + 100 * (FOUND_MAX + OWNED),
 }
 
 INDEXES = {
     "claim": "unstuck_jobs_claim",
+    "reach": "unstuck_jobs_claim",
     "settle": "autoindex_unstuck_jobs_1",
     "settle_successes": "autoindex_unstuck_jobs_1",
     "promote": "unstuck_jobs_wake",

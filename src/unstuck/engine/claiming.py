@@ -3,7 +3,8 @@
 There is one *course* per queue and kind of place, taken in turn, each claimed from behind the place in
 line where its own last claim ended (the cursor), because the head of the index may be full of entries
 that are gone but not yet vacuumed. An empty answer sends the cursor back to the start once, where that is paid for
-(`looking_back`); a course that is empty then is dry until the next look sees something ready, or for longer where to ask costs much (`fallow`). More than the free places is claimed
+(`looking_back`); a course that is empty then is dry until the next look sees something ready, or for longer where to ask costs much (`fallow`). How far
+a claim may walk is known before it goes (`strides`). More than the free places is claimed
 only for tasks whose recent mean is under 50 ms: under 5 ms what can start within half a poll, else what bridges
 the time until the next claim answers, as measured.
 
@@ -19,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from unstuck.engine.executing import Executor
 from unstuck.engine.fallow import Fallow
@@ -28,13 +28,13 @@ from unstuck.engine.looking_back import LookingBack
 from unstuck.engine.patience import Bell
 from unstuck.engine.settling import Settling
 from unstuck.engine.shift import Shift
+from unstuck.engine.strides import NOBODY, Errand, Strides, Walk
 from unstuck.model.job import ClaimedJob
 from unstuck.model.verdict import Settled
 from unstuck.rules.settings import QueueShare
 from unstuck.storage.plan import Plan, both
 from unstuck.storage.protocol import Cursor
 
-NOBODY = UUID(int=0)
 PREFETCH_MAX = 500
 """So many a claim asks for at most."""
 
@@ -93,8 +93,7 @@ class Claiming:
         self._highest: dict[Course, Cursor] = {}
         # Sent back while a claim of theirs was under way: what that brings says nothing about where to go on.
         self._sent_back: set[Course] = set()
-        # Jobs that are known to stand before that: from which line, and how many; fetched without going on behind them.
-        self._errands: dict[Course, tuple[Cursor, int]] = {}
+        self._strides: Strides[Course] = Strides(self.back.slack_us / 1_000_000, shift.env.stride)
         self._dry: set[Course] = set()
         self._fallow: Fallow[Course] = Fallow(shift.settings.lease)
         # Courses whose last claim brought all that it asked for: there is more behind it.
@@ -117,6 +116,9 @@ class Claiming:
         for course in self._courses:
             if course.share.name == queue:
                 highest = self._highest.get(course)
+                if self._strides.is_walking(course):
+                    self._strides.look_in(course, self._cursors.get(course), (line, self.back.lately_us))
+                    continue
                 is_wanted = is_empty or not is_crowded or self._fallow.is_due(course, now)
                 start = None if line is None else Cursor(line, NOBODY)
                 if highest is not None and not self.back.is_due(now, course):
@@ -148,12 +150,14 @@ class Claiming:
         """
         now = self._shift.env.now()
         for course in self._courses:
-            highest = self._highest.get(course)
-            if course.share.name == queue and highest is not None and not self.back.is_due(now, course):
-                if line <= highest.line:
-                    self._errands[course] = Cursor(line, NOBODY), count
+            if course.share.name != queue:
+                continue
+            highest, is_walking = self._highest.get(course), self._strides.is_walking(course)
+            if is_walking or (highest is not None and not self.back.is_due(now, course)):
+                if highest is not None and (is_walking or line <= highest.line):
+                    self._strides.send(course, Errand(Cursor(line, NOBODY), count, highest))
                 self._dry.discard(course)
-            elif course.share.name == queue:
+            else:
                 self._send_back(course, Cursor(line, NOBODY))
 
     def expect(self, queue: str) -> None:
@@ -198,14 +202,28 @@ class Claiming:
         shift, companion = self._shift, self._companion
         if companion is not None and companion.is_under_way:
             return shift.settings.lease
-        found = self._next()
-        if found is not None:
-            self._turn, course, tasks, limit = found
-            await self._claim(course, tasks, limit)
-            return 0.0
+        while (found := self._next()) is not None:
+            turn, course, tasks, limit = found
+            after = self._strides.start(course, self._cursors.get(course))
+            if self._strides.knows(course, course.share.name, after, shift.env.now()):
+                self._turn = turn
+                await self._claim(course, tasks, limit)
+                return 0.0
+            await self._reach(course, after)
         if companion is not None and companion.is_waiting:
             shift.settle_now()
-        return shift.settings.lease
+        return self._strides.rest(shift.env.now(), shift.settings.lease)
+
+    async def _reach(self, course: Course, after: Cursor | None) -> None:
+        """Ask how far a claim from this place may go."""
+        shift, queue = self._shift, course.share.name
+        try:
+            plan = shift.store.reach(queue, after, self._strides.length)
+            end = await shift.claim_lane.run(plan, shift.settings.deadline)
+        except BaseException:
+            self._has_failed = True
+            raise
+        self._strides.reached(course, queue, after, end, shift.env.now())
 
     def _is_next(self) -> bool:
         """Whether a claim is about to be sent that can take along what has ended; if so, it is sent now."""
@@ -230,9 +248,12 @@ class Claiming:
         """The next course that could claim now, with its tasks and how many, and whose turn it is then."""
         shift = self._shift
         if shift.may_start and shift.ready:
+            now = shift.env.now()
             for turn in range(self._turn, self._turn + len(self._courses)):
                 course = self._courses[turn % len(self._courses)]
                 if course.share.name in shift.ready and course not in self._dry:
+                    if self._full and self._strides.rests(course, now):
+                        continue
                     tasks, limit = self._demand(course)
                     if tasks and limit > 0:
                         return turn + 1, course, tasks, limit
@@ -281,18 +302,16 @@ class Claiming:
 
     async def _claim(self, course: Course, tasks: Sequence[str], limit: int) -> None:
         shift = self._shift
-        errand = self._errands.pop(course, None)
-        after = self._cursors.get(course)
+        errand, after = self._strides.errand(course), self._cursors.get(course)
         if errand is not None:
-            after, known = errand
-            limit = min(limit, known)
+            after, limit = errand.start, min(limit, errand.count)
+        until = self._strides.end(course, after)
         self._sent_back.discard(course)
-        withdrawn = shift.page.withdrawn
-        began = shift.env.now()
+        withdrawn, began = shift.page.withdrawn, shift.env.now()
         shift.claims_in_flight += 1
         try:
-            plan = shift.store.claim(shift.id, course.share.name, tasks, limit, after)
-            jobs = await self._sent(plan)
+            place = (after,) if until is None else (after, until)
+            jobs = await self._sent(shift.store.claim(shift.id, course.share.name, tasks, limit, *place))
         except BaseException:
             self._has_failed = True
             shift.reconcile_now()
@@ -302,46 +321,53 @@ class Claiming:
             shift.claims_made += 1
             shift.gave_up_something()
         self._has_failed = False
-        now = shift.env.now()
-        shift.page.round_trip = now
+        shift.page.round_trip = now = shift.env.now()
         if course.share.name in self._hinted and len(jobs) < limit:
             # The look that follows every hint is cheaper than asking course by course whether there is more.
             self._hinted.discard(course.share.name)
             shift.ready.pop(course.share.name, None)
             self.note_sight()
-        if errand is None:
+        is_short = len(jobs) < limit
+        is_end, is_over = is_short and until is None, is_short and until is not None
+        if errand is None and not (jobs and is_over):
             self._full.pop(course, None)
-            if len(jobs) == limit:
-                self._full[course] = None
+            self._full |= {} if is_short else {course: None}
         highest = self._highest.get(course)
-        is_back = after is None or highest is None or after.line < highest.line - self.back.slack_us
-        if errand is None and (is_back or highest == after):
-            seconds = now - began - SECONDS_PER_JOB * len(jobs)
-            self.back.took(now, seconds, course, from_the_first=is_back)
+        walk = Walk(
+            is_own=after is not None and after.id != NOBODY,
+            is_back=after is None or highest is None or after.line < highest.line - self.back.slack_us,
+            seconds=now - began - SECONDS_PER_JOB * len(jobs),
+        )
+        if errand is None and is_over and not jobs:
+            self._strides.walked(course, now, walk)
+        elif errand is None:
+            walk = self._strides.arrived(course, walk)
+            if walk.is_back or highest == after:
+                self.back.took(now, walk.seconds, course, from_the_first=walk.is_back)
         if jobs:
             self._fallow.was_not(course)
             self._round_trip += MEMORY_OF_ROUND_TRIP * (now - began - self._round_trip)
             self._fruitful = self._courses.index(course)
-        last = Cursor(jobs[-1].line, jobs[-1].id) if jobs else after
+        last = until if is_over else Cursor(jobs[-1].line, jobs[-1].id) if jobs else after
         if errand is not None:
-            if jobs and last is not None and len(jobs) == limit < errand[1]:
-                self._errands.setdefault(course, (last, errand[1] - limit))
+            if last is not None and not is_end:
+                self._strides.go_on(course, errand, last, len(jobs), is_full=not is_short)
             self._executor.take(jobs, withdrawn, now)
             return
-        come_to = self._come_to(course, began, last, len(jobs) < limit)
-        # Where a look had sent it there is nothing before that it could have missed.
-        is_own = after is not None and after.id != NOBODY
+        come_to = self._come_to(course, began, last, is_end)
         if course in self._sent_back:
             pass  # The look that did so may have seen what came into the store behind this claim's back.
+        elif is_over and until is not None:
+            self._cursors[course] = until
         elif jobs and come_to is not None:
             self._cursors[course] = come_to
-        elif is_own and self.back.is_due(now, course):
+        elif walk.is_own and self.back.is_due(now, course):
             self._cursors.pop(course, None)
         else:
             if come_to is not None:
                 self._cursors[course] = come_to
             self._dry.add(course)
-            self._fallow.was_empty(course, now, now - began)
+            self._fallow.was_empty(course, now, walk.seconds)
             self.note_sight()
         self._executor.take(jobs, withdrawn, now)
 
@@ -353,8 +379,7 @@ class Claiming:
                 # A job that was put back in line: those of the next moments stand before it.
                 last = Cursor(back.now_us, NOBODY)
             seen = Cursor(back.now_us - back.slack_us, NOBODY)
-            if is_end and (last is None or last.before(seen)):
-                last = seen
+            last = seen if is_end and (last is None or last.before(seen)) else last
         if last is not None and (highest is None or highest.before(last)):
             self._highest[course] = highest = last
         return highest if is_end else last

@@ -57,6 +57,11 @@ class LookingBack:
         self.slack_us = int((NEAR_POLLS + 1) * settings.poll * 1_000_000)
         """How late the insert of a job may be committed and still be seen without looking back."""
 
+    @property
+    def lately_us(self) -> int | None:
+        """The line from which on inserts may not have been seen by the last look."""
+        return None if self.now_us is None else self.now_us - self.slack_us
+
     def is_due(self, now: float, what: Hashable = LOOK) -> bool:
         """Whether to begin with the very first is paid for."""
         return now >= self._due_at.get(what, now)

@@ -263,17 +263,28 @@ class Store(Protocol):
         ...
 
     def claim(
-        self, worker_id: UUID, queue: str, tasks: Sequence[str], limit: int, after: Cursor | None = None
+        self,
+        worker_id: UUID,
+        queue: str,
+        tasks: Sequence[str],
+        limit: int,
+        after: Cursor | None = None,
+        until: Cursor | None = None,
     ) -> Plan[list[ClaimedJob]]:
         """Take up to `limit` ready jobs of the queue whose task is among `tasks`, in order of (line, id).
 
         One atomic statement: state `running`, fence + 1, owner, `claimed_at`, and the timeout as alarm.
         Nothing is claimed unless the worker's row is not ended, not draining and its lease runs; nor
-        from a paused queue, nor a job whose expiry has passed. `after` starts behind a place in line.
+        from a paused queue, nor a job whose expiry has passed. `after` starts behind a place in line,
+        and `until` is the last place that is asked: between them lies all that a claim may walk over.
         No job is ever claimed by two. An empty or short answer does not mean that the queue is empty.
         A claim that began before an end, a drain or a pause was committed may still commit after it.
         The answer is sorted by (line, id).
         """
+        ...
+
+    def reach(self, queue: str, after: Cursor | None, count: int) -> Plan[Cursor | None]:
+        """The place in line of the `count`-th ready job behind this place, of whatever task; None where there are fewer."""
         ...
 
     def settle(self, verdicts: Sequence[Verdict]) -> Plan[list[Settled]]:

@@ -69,6 +69,7 @@ SCENARIOS = (
         ("knowing", lambda acting, id: acting.store.knowing(["t", "x"]), len, 2),
         ("lagging", lambda acting, id: acting.store.lagging(SECOND), type, ANYTHING),
         ("pulse", lambda acting, id: acting.store.pulse(10), lambda pulse: len(pulse.depths), 1),
+        ("reach", lambda acting, id: acting.store.reach("q", None, 1), lambda place: place is None, ANYTHING),
         ("situation", lambda acting, id: acting.store.situation(id), lambda found: found is None, False),
         ("holders", lambda acting, id: acting.store.holders(), len, 0),
         ("lacking", lambda acting, id: acting.store.lacking(), len, 0),

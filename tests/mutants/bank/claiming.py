@@ -42,8 +42,8 @@ MUTANTS = (
     Mutant(
         "the_expired_run",
         "storage/sql/common.sql",
-        "        AND (r.expires_at IS NULL OR r.expires_at > {now})\n        AND EXISTS (",
-        "        AND EXISTS (",
+        "r.task {one of :tasks text} AND (r.expires_at IS NULL OR r.expires_at > {now}) THEN",
+        "r.task {one of :tasks text} THEN",
         "A claim takes jobs whose expiry has passed.",
         "The expired do not start.",
         (f"{CLAIM}::test_a_job_whose_expiry_has_passed_is_not_taken -k sqlite",),
@@ -143,7 +143,7 @@ MUTANTS = (
     Mutant(
         "behind_the_cursor_is_nothing",
         "engine/claiming.py",
-        "        elif is_own and self.back.is_due(now, course):\n            self._cursors.pop(course, None)\n        else:",
+        "        elif walk.is_own and self.back.is_due(now, course):\n            self._cursors.pop(course, None)\n        else:",
         "        else:",
         "Where nothing is left behind the cursor the queue is taken for empty.",
         "An empty claim sends the cursor back to the start.",

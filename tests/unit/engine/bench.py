@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from unstuck.engine.claiming import Claiming
-from unstuck.engine.env import Env
+from unstuck.engine.env import STRIDE, Env
 from unstuck.engine.executing import Executor
 from unstuck.engine.looking import Looking
 from unstuck.engine.page import Page
@@ -44,7 +44,14 @@ class Slow:
 class Bench:
     """A worker that is registered; make it inside a running loop."""
 
-    def __init__(self, *tasks: Any, slots: int = 16, isolate: Isolate | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *tasks: Any,
+        slots: int = 16,
+        isolate: Isolate | None = None,
+        stride: int = STRIDE,
+        **settings: Any,
+    ) -> None:
         self.us = 1_000_000_000_000_000
         self.seconds = 1000.0
         self.settings = Settings(**settings)
@@ -56,9 +63,8 @@ class Bench:
         self.meanwhile: dict[str, Callable[[], object]] = {}
         """What happens, once, while the answer to a plan of this name travels."""
         lane = Slow(self.keeper.lane("bench"), self._on_the_way)
-        self.shift = Shift(
-            uuid4(), self.store, handlers, self.settings, Env(now=lambda: self.seconds), self.page, lane, lane
-        )
+        env = Env(now=lambda: self.seconds, stride=stride)
+        self.shift = Shift(uuid4(), self.store, handlers, self.settings, env, self.page, lane, lane)
         self.executor = Executor(self.shift, isolate)
         self.claiming = Claiming(self.shift, self.executor)
         self.looking = Looking(self.shift, self.executor, self.claiming)

@@ -186,3 +186,30 @@ def test_jobs_of_a_kind_that_waits_behind_many_others_are_claimed_when_they_come
         assert len(bench.shift.runs) == 1
 
     asyncio.run(story())
+
+
+def test_many_others_are_not_walked_over_in_vain_at_each_look() -> None:
+    """Looks see urgent jobs before a backlog of others; of plain functions there are none, which only a walk over it can tell."""
+
+    async def story() -> None:
+        bench = Bench(waiting(), Task(lambda: None, Kind.PLAIN, "plain"), slots=400, concurrency=300)
+        bench.add(50, task="of nobody here")
+        last = bench.us
+        bench.elapse(10.0)
+        walks: list[bool] = []
+        claim = bench.shift.store.claim
+
+        def slow(*args: object) -> object:
+            if args[2] == ["plain"]:
+                walks.append(not isinstance(args[4], Cursor) or args[4].line <= last)
+                if walks[-1]:
+                    bench.meanwhile["claim"] = lambda: bench.elapse(SECONDS)
+            return claim(*args)  # type: ignore[arg-type]
+
+        bench.shift.store.claim = slow  # type: ignore[method-assign,assignment]
+        await rounds(bench, 20, lambda number: bench.add(priority=5))
+        assert len(bench.shift.runs) == 20
+        assert len(walks) >= 20, "each look leads to a question"
+        assert sum(walks) <= 2, "one slow answer proves little, and the second is good for a while"
+
+    asyncio.run(story())

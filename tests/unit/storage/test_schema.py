@@ -115,15 +115,16 @@ def test_the_script_for_people_makes_the_same_schema_as_the_ladder() -> None:
 @pytest.mark.parametrize(
     ("block", "index"),
     [
-        ("claim", "unstuck_jobs_claim (queue=? AND (line,id)>(?,?))"),
-        ("look", "unstuck_jobs_claim (queue=?)"),
+        ("claim", "unstuck_jobs_claim (queue=? AND (line,id)>(?,?) AND (line,id)<(?,?))"),
+        ("look", "unstuck_jobs_claim (queue=? AND line>?)"),
         ("promote", "unstuck_jobs_wake (wake_at<?)"),
         ("expired", "unstuck_jobs_wake (wake_at<?)"),
         ("settle", "sqlite_autoindex_unstuck_jobs_1 (id=?)"),
         ("owned", "unstuck_jobs_worker (worker_id=?)"),
         ("orphans", "unstuck_jobs_worker (worker_id=?)"),
         ("prune_jobs", "unstuck_jobs_keep (keep_until<?)"),
-        ("head", "unstuck_jobs_claim (queue=?)"),
+        ("head", "unstuck_jobs_claim (queue=? AND line>?)"),
+        ("reach", "unstuck_jobs_claim (queue=? AND (line,id)>(?,?))"),
         ("ready_queues", "unstuck_jobs_claim (queue>?)"),
     ],
 )

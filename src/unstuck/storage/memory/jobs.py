@@ -44,7 +44,13 @@ def insert_each(tables: MemoryTables, jobs: Sequence[NewJob]) -> list[Inserted |
 
 
 def claim(
-    tables: MemoryTables, worker_id: UUID, queue: str, tasks: Sequence[str], limit: int, after: Cursor | None
+    tables: MemoryTables,
+    worker_id: UUID,
+    queue: str,
+    tasks: Sequence[str],
+    limit: int,
+    after: Cursor | None,
+    until: Cursor | None,
 ) -> list[ClaimedJob]:
     """Take the first ready jobs in line for this worker."""
     now = moment(tables.clock())
@@ -54,6 +60,7 @@ def claim(
     if worker.lease_until is None or worker.lease_until <= now or tables.is_paused(queue):
         return []
     behind = None if after is None else (after.line, after.id)
+    end = None if until is None else (until.line, until.id)
     candidates = [
         job
         for job in tables.jobs.of(State.READY)
@@ -61,6 +68,7 @@ def claim(
         and is_ready(job, now)
         and job.task in tasks
         and (behind is None or (job.line, job.id) > behind)
+        and (end is None or (job.line, job.id) <= end)
     ]
     return [
         claimed(
@@ -76,6 +84,17 @@ def claim(
         )
         for job in nsmallest(limit, candidates, key=lambda job: (job.line, job.id))
     ]
+
+
+def reach(tables: MemoryTables, queue: str, after: Cursor | None, count: int) -> Cursor | None:
+    """The place of the ready job that stands so many behind this one."""
+    behind = None if after is None else (after.line, after.id)
+    places = [
+        (job.line, job.id)
+        for job in tables.jobs.of(State.READY)
+        if job.queue == queue and (behind is None or (job.line, job.id) > behind)
+    ]
+    return Cursor(*nsmallest(count, places)[-1]) if len(places) >= count else None
 
 
 def settle(tables: MemoryTables, verdicts: Sequence[Verdict]) -> list[Settled]:

@@ -81,9 +81,20 @@ class MemoryStore:
         return _write("insert_each", lambda tables: living.insert_each(tables, jobs))
 
     def claim(
-        self, worker_id: UUID, queue: str, tasks: Sequence[str], limit: int, after: Cursor | None = None
+        self,
+        worker_id: UUID,
+        queue: str,
+        tasks: Sequence[str],
+        limit: int,
+        after: Cursor | None = None,
+        until: Cursor | None = None,
     ) -> Plan[list[ClaimedJob]]:
-        return _write("claim", lambda tables: living.claim(tables, worker_id, queue, tasks, limit, after))
+        return _write(
+            "claim", lambda tables: living.claim(tables, worker_id, queue, tasks, limit, after, until)
+        )
+
+    def reach(self, queue: str, after: Cursor | None, count: int) -> Plan[Cursor | None]:
+        return _read("reach", lambda tables: living.reach(tables, queue, after, count))
 
     def settle(self, verdicts: Sequence[Verdict]) -> Plan[list[Settled]]:
         return _write("settle", lambda tables: living.settle(tables, verdicts))

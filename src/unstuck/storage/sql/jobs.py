@@ -30,6 +30,7 @@ INSERT_ONE = block("insert_one")
 INSERT_ALIKE = block("insert_alike")
 COMPARE = block("compare")
 CLAIM = block("claim")
+REACH = block("reach")
 WRITE_PROGRESS = block("write_progress")
 WRITE_LOGS = block("write_logs")
 
@@ -158,7 +159,12 @@ def _are_alike(jobs: Sequence[NewJob]) -> bool:
 
 @planned(Mode.WRITE)
 def claim(
-    worker_id: UUID, queue: str, tasks: Sequence[str], limit: int, after: Cursor | None = None
+    worker_id: UUID,
+    queue: str,
+    tasks: Sequence[str],
+    limit: int,
+    after: Cursor | None = None,
+    until: Cursor | None = None,
 ) -> Requests[list[ClaimedJob]]:
     """Take the first ready jobs in line for this worker."""
     taken: Rows = yield Statement(
@@ -170,10 +176,27 @@ def claim(
             "limit": limit,
             "line": shape.LINE_MIN if after is None else after.line,
             "after_id": shape.NIL if after is None else after.id,
+            "until_line": shape.LINE_MAX if until is None else until.line,
+            "until_id": shape.NIL if until is None else until.id,
             "target": target_of(State.READY, Event.CLAIM).value,
         },
     )
     return list(map(shape.claimed, sorted(taken, key=shape.place)))
+
+
+@planned(Mode.READ)
+def reach(queue: str, after: Cursor | None, count: int) -> Requests[Cursor | None]:
+    """The place of the ready job that stands so many behind this one."""
+    found: Rows = yield Statement(
+        REACH,
+        {
+            "queue": queue,
+            "line": shape.LINE_MIN if after is None else after.line,
+            "after_id": shape.NIL if after is None else after.id,
+            "skipped": count - 1,
+        },
+    )
+    return Cursor(found[0][0], shape.uuid(found[0][1])) if found else None
 
 
 @planned(Mode.WRITE)

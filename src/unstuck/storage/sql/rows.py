@@ -44,7 +44,7 @@ Row = Sequence[Any]
 Options = tuple[Policy, tuple[NewJob, ...]]
 
 NIL = UUID(int=0)
-LINE_MIN = -(2**63)
+LINE_MIN, LINE_MAX = -(2**63), 2**63 - 1
 
 _POLICY_FIELDS = tuple(each.name for each in fields(Policy))
 _PLAIN_OPTIONS: Options = (DEFAULT_POLICY, ())

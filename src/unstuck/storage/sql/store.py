@@ -35,6 +35,7 @@ class SqlStore:
     insert = staticmethod(jobs.insert)
     insert_each = staticmethod(jobs.insert_each)
     claim = staticmethod(jobs.claim)
+    reach = staticmethod(jobs.reach)
     settle = staticmethod(settling.settle)
     write_progress = staticmethod(jobs.write_progress)
     write_logs = staticmethod(jobs.write_logs)

@@ -1,0 +1,162 @@
+"""No claim passes over more than a stride, and none of the jobs behind many others is forgotten for that."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from tests.unit.engine.bench import Bench
+from tests.unit.engine.handling import Task
+from unstuck.engine.handler import Kind
+from unstuck.engine.strides import NOBODY, SHARE, Strides
+from unstuck.storage.protocol import Cursor
+
+STRIDE = 5
+OTHERS = 4 * STRIDE + 3
+SECONDS = 0.01
+"""What a claim takes here."""
+
+
+def a_bench(concurrency: int = 1) -> Bench:
+    bench = Bench(
+        Task(lambda: asyncio.Event().wait(), Kind.ASYNC),
+        Task(lambda: None, Kind.PLAIN, "plain"),
+        concurrency=concurrency,
+        slots=64,
+        stride=STRIDE,
+        lease=30.0,
+    )
+
+    def takes() -> None:
+        bench.elapse(SECONDS)
+        bench.meanwhile["claim"] = takes
+
+    bench.meanwhile["claim"] = takes
+    return bench
+
+
+def widths(bench: Bench) -> list[int]:
+    """How many ready jobs lay between the two ends of each claim."""
+    seen: list[int] = []
+    claim = bench.store.claim
+
+    def counted(*args: object) -> object:
+        queue, after, until = args[1], args[4], args[5] if len(args) > 5 else None
+        passed, place = 0, after
+        while (place := bench.do(bench.store.reach(str(queue), place, 1))) is not None:  # type: ignore[arg-type]
+            if isinstance(until, Cursor) and until.before(place):
+                break
+            passed += 1
+        seen.append(passed)
+        return claim(*args)  # type: ignore[arg-type]
+
+    bench.shift.store.claim = counted  # type: ignore[method-assign,assignment]
+    return seen
+
+
+async def looks(bench: Bench, times: int = 1) -> None:
+    for _ in range(times):
+        bench.page.renewed(bench.seconds, bench.settings.lease)
+        await bench.looking.round()
+        await bench.claim_all()
+        bench.elapse(0.1)
+
+
+def is_claimed(bench: Bench, job_id: UUID) -> bool:
+    return bench.job(job_id).fence == 1
+
+
+def test_a_claim_passes_over_a_stride_at_most_and_the_next_goes_on_from_there() -> None:
+    async def story() -> None:
+        bench = a_bench()
+        passed = widths(bench)
+        bench.add(OTHERS, task="of nobody here")
+        (plain,) = bench.add(task="plain")
+        await looks(bench)
+        assert is_claimed(bench, plain)
+        assert max(passed) == STRIDE and len(passed) > OTHERS // STRIDE
+
+    asyncio.run(story())
+
+
+def test_where_a_queue_is_short_nothing_is_asked_between_claims() -> None:
+    async def story() -> int:
+        bench = a_bench(concurrency=20)
+        asked = 0
+        reach = bench.store.reach
+
+        def counted(*args: object) -> object:
+            nonlocal asked
+            asked += 1
+            return reach(*args)  # type: ignore[arg-type]
+
+        bench.shift.store.reach = counted  # type: ignore[method-assign,assignment]
+        for _ in range(10):
+            bench.add()
+            await looks(bench)
+        return asked
+
+    assert asyncio.run(story()) == 2
+
+
+def test_a_busy_worker_walks_in_vain_for_its_share_of_the_time() -> None:
+    async def story() -> None:
+        bench = a_bench()
+        passed = widths(bench)
+        bench.add(OTHERS)
+        (plain,) = bench.add(task="plain")
+        await looks(bench)
+        assert len(passed) <= 3, "one that runs now, and the first strides for plain functions"
+        began = bench.seconds
+        while not is_claimed(bench, plain):
+            pause = await bench.claiming.round()
+            bench.elapse(pause)
+            assert bench.seconds < began + bench.settings.lease
+        assert bench.seconds - began > (OTHERS // STRIDE - 2) * SECONDS / SHARE
+
+    asyncio.run(story())
+
+
+def test_while_it_walks_what_comes_before_that_place_and_behind_it_is_found_by_the_next_look() -> None:
+    async def story() -> None:
+        bench = a_bench()
+        bench.add(1)
+        await looks(bench)
+        bench.add(OTHERS)
+        bench.elapse(10.0)
+        bench.page.renewed(bench.seconds, bench.settings.lease)
+        await bench.looking.round()
+        bench.claiming._full = dict.fromkeys(bench.claiming._courses[:1])
+        await bench.claim_all()
+        (urgent,), (last,) = bench.add(task="plain", priority=5), bench.add(task="plain")
+        began = bench.seconds
+        await looks(bench)
+        assert is_claimed(bench, urgent) and is_claimed(bench, last)
+        assert bench.seconds - began < 1.0
+
+    asyncio.run(story())
+
+
+def test_that_few_are_ready_is_believed_for_a_while() -> None:
+    strides: Strides[str] = Strides(3.0, STRIDE)
+    here, behind, before = (Cursor(line, UUID(int=7)) for line in (10, 11, 9))
+    assert not strides.knows("course", "q", here, 0.0)
+    strides.reached("course", "q", here, None, 0.0)
+    for place in (here, behind):
+        assert strides.knows("course", "q", place, 2.9) and strides.end("course", place) is None
+        assert strides.knows("another", "q", place, 2.9)
+        assert not strides.knows("course", "q", place, 3.1)
+    assert not strides.knows("course", "q", before, 0.0)
+    assert not strides.knows("course", "q", None, 0.0)
+    assert not strides.knows("course", "p", here, 0.0)
+
+
+def test_an_end_is_good_from_where_it_was_asked_for_up_to_itself() -> None:
+    strides: Strides[str] = Strides(3.0, STRIDE)
+    begin, within, end = (Cursor(line, NOBODY) for line in (10, 11, 12))
+    strides.reached("course", "q", begin, end, 0.0)
+    for place in (begin, within):
+        assert strides.knows("course", "q", place, 1000.0) and strides.end("course", place) == end
+    for place in (None, Cursor(9, NOBODY), end, Cursor(13, NOBODY)):
+        assert not strides.knows("course", "q", place, 0.0)
+    assert not strides.knows("another", "q", within, 0.0)
