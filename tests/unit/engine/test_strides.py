@@ -71,6 +71,7 @@ def test_a_claim_passes_over_a_stride_at_most_and_the_next_goes_on_from_there() 
         bench = a_bench()
         passed = widths(bench)
         bench.add(OTHERS, task="of nobody here")
+        bench.elapse(0.001)
         (plain,) = bench.add(task="plain")
         await looks(bench)
         assert is_claimed(bench, plain)
@@ -104,6 +105,7 @@ def test_a_busy_worker_walks_in_vain_for_its_share_of_the_time() -> None:
         bench = a_bench()
         passed = widths(bench)
         bench.add(OTHERS)
+        bench.elapse(0.001)
         (plain,) = bench.add(task="plain")
         await looks(bench)
         assert len(passed) <= 3, "one that runs now, and the first strides for plain functions"
@@ -128,6 +130,7 @@ def test_while_it_walks_what_comes_before_that_place_and_behind_it_is_found_by_t
         await bench.looking.round()
         bench.claiming._full = dict.fromkeys(bench.claiming._courses[:1])
         await bench.claim_all()
+        bench.elapse(0.001)
         (urgent,), (last,) = bench.add(task="plain", priority=5), bench.add(task="plain")
         began = bench.seconds
         await looks(bench)
