@@ -67,9 +67,9 @@ class Buffer:
         line = self._lines[kind]
         return line[0] if line else None
 
-    def take_first(self, kind: Kind) -> None:
-        """Take out who is first in this line; with the lock held."""
-        self._lines[kind].popleft()
+    def line(self, kind: Kind) -> deque[Held]:
+        """Those that wait for this kind of place, in order, as long as the lock is held: who takes out the first owns it."""
+        return self._lines[kind]
 
     def take_where(self, is_meant: Callable[[Held], bool]) -> list[Held]:
         """Take out all that are meant."""

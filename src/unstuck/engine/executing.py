@@ -3,8 +3,8 @@
 Places are counted per kind: coroutines on the loop, plain functions in our threads, isolated ones (and
 suspects, whatever their kind) in processes of their own. A start is: write the slot, then look whether
 it is still allowed; so a worker that was withdrawn or whose lease is unsure never starts anything that
-others might start too. The loop does so for coroutines and processes, in groups; a thread does it itself with its next
-job, all of it with the lock of the buffer held, so that at each moment a job either waits or is among what runs.
+others might start too. The loop does so for coroutines and processes, in groups; a thread does it
+itself with its next job (`plain`).
 
 What ends in one turn of the loop is judged and delivered together, at the beginning of the next.
 
@@ -21,7 +21,6 @@ import contextvars
 import ctypes
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -32,10 +31,11 @@ from unstuck.engine.deadlines import Deadlines
 from unstuck.engine.driving import Driving
 from unstuck.engine.handler import Kind
 from unstuck.engine.page import Phase
+from unstuck.engine.plain import Plain
 from unstuck.engine.run import Isolate, Run
 from unstuck.engine.shift import Key, Shift
 from unstuck.engine.threads import ThreadPool
-from unstuck.engine.turning import ENDED, BadPayload, Turning
+from unstuck.engine.turning import BadPayload, Turning
 from unstuck.model.job import ClaimedJob
 from unstuck.rules import judging
 
@@ -45,14 +45,10 @@ ASYNC, PLAIN, ISOLATED = Kind.ASYNC, Kind.PLAIN, Kind.ISOLATED
 ON_THE_LOOP = (ASYNC, ISOLATED)
 """Kinds that the loop starts; threads take what is theirs."""
 
-EMPTY, RUNNING = Phase.EMPTY, Phase.RUNNING
+EMPTY = Phase.EMPTY
 """To ask an enumeration for its member takes longer than to write it on the page."""
 
 NO_ENDING = (0.0, None)
-
-UNHEARD_MAX = 500
-"""So many jobs that threads have ended and of which the loop has not heard mean that it stands still: what would be
-started behind its back could not be settled either."""
 
 
 class Executor:
@@ -81,22 +77,24 @@ class Executor:
         self._turning = Turning(shift, self._free, self.start_next, self._loop, self._ground)
         self.pace = self._turning.pace
         self._driving = Driving(self._loop, self._ground, shift.env.now, self._turning.over_together)
+        self._deadlines = Deadlines(shift.env.now, shift.runs.values, self._time_out, self._ground)
+        self._plain = Plain(
+            shift, self._free, self._run_of, self._deadlines, self._turning.go_on, self._loop, self._ground
+        )
         waiting = partial(shift.buffer.count, PLAIN)
         self._pool = ThreadPool(
             settings.threads,
             self._loop,
             waiting,
-            self._begin_in_thread,
+            self._plain.begin,
             self._turning.conclude_group,
             shift.env,
         )
-        self._taken_by_threads = 0
-        self._deadlines = Deadlines(shift.env.now, shift.runs.values, self._time_out, self._ground)
         self.wrote: Callable[[Context], None] = lambda context: None
 
     def room(self, kind: Kind) -> int:
         """Free places of this kind."""
-        return self._free[kind] - (self._taken_by_threads if kind is PLAIN else 0)
+        return self._plain.room if kind is PLAIN else self._free[kind]
 
     def places(self, kind: Kind) -> int:
         """All places of this kind, free or not."""
@@ -197,35 +195,6 @@ class Executor:
         self._driving.call()
         return may_start and len(group) == len(taken)
 
-    def _begin_in_thread(self) -> tuple[Run, Callable[[Run], Any]] | None:
-        """A thread takes its next job: its slot first, *then* the look whether it may start, as above. What may not
-        stays where it is, and the loop gives it back."""
-        shift, page, buffer = self._shift, self._shift.page, self._shift.buffer
-        with buffer.lock:
-            held = buffer.first(PLAIN)
-            if held is None or self.room(PLAIN) <= -UNHEARD_MAX:
-                return None
-            now = shift.env.now()
-            slot = page.write_slot(held.job.id, held.job.fence, RUNNING, _deadline_of(held.job, now))
-            if slot is None:
-                return None
-            if page.withdrawn != held.withdrawn or not shift.may_start:
-                page.set_phase(slot, Phase.EMPTY)
-                self._tell(self._turning.go_on)
-                return None
-            buffer.take_first(PLAIN)
-            self._taken_by_threads += 1
-            run = self._run_of(held, slot, now)
-            shift.runs[run.key] = run
-        if run.deadline is not None and self._deadlines.is_first(run.deadline):
-            self._tell(self._deadlines.expect, run.deadline)
-        return run, self._call_plain
-
-    def _tell(self, what: Callable[..., object], *said: object) -> None:
-        """From a thread to the loop."""
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
-            self._loop.call_soon_threadsafe(what, *said, context=self._ground)
-
     def _run_of(self, held: Held, slot: int, now: float) -> Run:
         shift, job = self._shift, held.job
         verdict_id = shift.env.new_id()
@@ -255,28 +224,6 @@ class Executor:
             )
         else:
             self._driving.add(run, arguments)
-
-    def _call_plain(self, run: Run) -> Any:
-        """In its thread, from the arguments to what the function answers."""
-        try:
-            arguments = run.handler.decode(run.job.args)
-        except Exception as error:
-            raise BadPayload(error) from None
-        scope = self._ground.copy()
-        scope.run(current_context.set, run.context)
-        if run.handler.interrupt_threads:
-            run.thread_id = ctypes.pythonapi.PyThread_get_thread_ident()
-        try:
-            result = scope.run(run.handler.function, **arguments)
-            # A wrapper that is not async itself may give the coroutine of what it wraps.
-            if result is None or not asyncio.iscoroutine(result):
-                return result
-            return scope.run(asyncio.run, result)
-        finally:
-            run.thread_id = None
-            run.ended_at = self._shift.env.now()
-            # The loop may be long in coming, and whoever is killed with it then should not be taken for guilty.
-            self._shift.page.set_phase(run.slot, ENDED)
 
     def recall(self) -> None:
         """See that somebody comes for coroutines that have not begun: who was to may have been cancelled."""

@@ -44,6 +44,8 @@ _TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE = range(6)
 _LOST, _DRAINING, _REPLACE, _LEFT, _BUSY, _UNSETTLED = range(6, 12)
 _STARTED, _ENDED, _FAILED = range(12, 15)
 _FIRST_LOOP = 16
+_PERMIT = Struct("@ddQQQQ")
+"""The words from `_SAFE_UNTIL` to `_DRAINING`."""
 _LOOP_AT = {name: _FIRST_LOOP + number for number, name in enumerate(LOOPS)}
 
 
@@ -183,6 +185,13 @@ class Page:
         """How often unstarted work was taken away; a claim remembers the number it was sent under."""
         with self._barrier:
             return self._ints[_WITHDRAWN]
+
+    def permits(self, withdrawn: int, now: float) -> bool:
+        """Whether what was claimed under this withdrawal number may start at this moment, as far as this page says. Asked
+        behind the write of its slot."""
+        with self._barrier:
+            safe_until, _, number, _, lost, draining = _PERMIT.unpack_from(self._memory, 8 * _SAFE_UNTIL)
+        return bool(number == withdrawn and not lost and not draining and now < safe_until)
 
     def withdraw(self) -> None:
         """Forbid the start of everything claimed so far."""

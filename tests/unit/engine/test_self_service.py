@@ -13,7 +13,7 @@ import pytest
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
 from unstuck.engine.context import current
-from unstuck.engine.executing import UNHEARD_MAX
+from unstuck.engine.plain import UNHEARD_MAX
 from unstuck.engine.handler import Kind
 from unstuck.engine.page import Phase
 from unstuck.model.states import Event
