@@ -3,8 +3,8 @@
 Places are counted per kind: coroutines on the loop, plain functions in our threads, isolated ones (and
 suspects, whatever their kind) in processes of their own. A start is: write the slot, then look whether
 it is still allowed; so a worker that was withdrawn or whose lease is unsure never starts anything that
-others might start too. The loop does so for coroutines and processes, in groups; a thread does it
-itself with its next job (`plain`).
+others might start too. The loop does so for coroutines and processes, in groups; a thread does it itself with its next
+job (`plain`).
 
 What ends in one turn of the loop is judged and delivered together, at the beginning of the next.
 
@@ -26,7 +26,7 @@ from typing import Any
 
 from unstuck.engine.buffer import Held
 from unstuck.engine.concluding import Stop
-from unstuck.engine.context import Context, current_context
+from unstuck.engine.context import Context
 from unstuck.engine.deadlines import Deadlines
 from unstuck.engine.driving import Driving
 from unstuck.engine.handler import Kind

@@ -13,9 +13,9 @@ import pytest
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
 from unstuck.engine.context import current
-from unstuck.engine.plain import UNHEARD_MAX
 from unstuck.engine.handler import Kind
 from unstuck.engine.page import Phase
+from unstuck.engine.plain import UNHEARD_MAX
 from unstuck.model.states import Event
 
 SECONDS = 20.0
