@@ -7,6 +7,7 @@ import pytest
 from tests.conformance.trying import BOOM, HOUR, MINUTE, SECOND, Trial, new_id, new_job
 from unstuck.model.job import PRIORITY_STEP_US, STRICT_STEP_US
 from unstuck.model.states import Reason, State
+from unstuck.model.verdict import Answer
 from unstuck.rules import judging, rescuing
 
 
@@ -83,6 +84,17 @@ def test_an_expired_job_that_is_revived_does_not_expire_again(trial: Trial) -> N
     trial.revive([job_id])
     assert trial.expired(10) == []
     assert trial.take(trial.add_worker()).id == job_id
+
+
+def test_who_saw_a_job_expire_before_it_was_revived_does_not_end_it_again(trial: Trial) -> None:
+    """Two sweeps see the same; a job that never ran has one fence for all its lives."""
+    job_id = trial.add(expires_in_us=MINUTE)
+    trial.elapse(HOUR)
+    seen = trial.row(job_id)
+    trial.end(judging.ended_by_request(seen, new_id(), Reason.EXPIRED))
+    trial.revive([job_id])
+    assert trial.end(judging.ended_by_request(seen, new_id(), Reason.EXPIRED)) is Answer.REFUSED
+    assert trial.row(job_id).state is State.READY
 
 
 def test_only_ended_jobs_are_revived(trial: Trial) -> None:

@@ -98,10 +98,25 @@ class Ambushes:
         if way == "cut":
             let_go = self._cut([each for each in root.family() if not each.is_dead], seconds)
         else:
-            let_go = world.crew.stand_still(root.family(), "is eclipsed", is_suspended=way == "suspend")
+            let_go = self._stand_still(root.family(), seconds, is_suspended=way == "suspend")
         away = Away(root, fences, let_go)
         self._away.append(away)
         world.loop.after(seconds, self._come_back, away)
+
+    def _stand_still(
+        self, processes: Sequence[Process], seconds: float, *, is_suspended: bool
+    ) -> Callable[[], None]:
+        """Stop them until the answer is called, which is not later than in so many seconds."""
+        world, loop, since = self._world, self._world.loop, self._world.loop.now
+        held = [process for process in processes if not process.is_held and not process.is_dead]
+        for process in held:
+            world.tell(process.name, "is eclipsed")
+            world.auditor.troubles.touched(process)
+            if world.server.is_inside(process):
+                world.tell("store", f"may be locked by {process} meanwhile")
+                world.auditor.troubles.locked(seconds)
+            (loop.suspend if is_suspended else loop.pause)(process)
+        return lambda: world.crew.go_on(held, since, is_suspended)
 
     def end(self) -> None:
         """The storm is over: nobody is away any more."""

@@ -131,9 +131,9 @@ class Auditor:
         slack = 0.0 if row is None or row.task != "plain" else THREAD_SLACK
         if was_calm and self.troubles.is_leaving(process, slack):
             seen.find("who leaves starts nothing", f"starts at {process}, which was asked to leave", job_id)
-        if fence in earlier:
+        if fence in earlier and job_id not in seen.pruned:
             seen.find("one start per claim", f"started twice under fence {fence}", job_id)
-        if was_calm and earlier and max(earlier) > fence:
+        if was_calm and earlier and max(earlier) > fence and job_id not in seen.pruned:
             seen.find("the fence rises", f"started under {fence} after {max(earlier)}", job_id)
         if was_calm and row is not None and (row.fence, str(row.state)) != (fence, "running"):
             seen.find(

@@ -70,6 +70,7 @@ class JobMoves:
         rise = job.fence - before.fence
         if (source, target) == ("ready", "running"):
             self._claimed(process, job, rise)
+            self._world.weather.ambushes.claimed(process, job.id, job.fence)
         elif rise:
             self._seen.find("the fence rises at claims", f"{source} -> {target} changed it by {rise}", job.id)
         if source == "running" and target == "running" and job.worker_id != before.worker_id:
@@ -80,6 +81,7 @@ class JobMoves:
             self._seen.recorded.add(job.verdict_id)
         if source == "running" and target != "running":
             self._endings.left_running(process, before, job)
+            self._world.weather.ambushes.over(process)
         elif any(getattr(job, name) != getattr(before, name) for name in COUNTS):
             self._seen.find("only endings count", f"{source} -> {target} changed a count", job.id)
         if target == "cancelled" and source != "running":

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tests.simulation.deadlines import Deadlines
 from tests.simulation.loop import Process, SimulatedLoop
+from tests.simulation.turn import Turn
 from unstuck.model.errors import OutcomeUnknown, StoreConflict, StoreError, StoreUnavailable
 from unstuck.storage.plan import BlockingConnection, Mode, Plan, Request, run_async
 
@@ -118,7 +119,7 @@ class Server:
     def send(
         self, wire: Wire, words: str, act: Callable[[], Any], is_write: bool, future: asyncio.Future[Any]
     ) -> None:
-        fate, there, back = self.weather.fate(wire.process, is_write)
+        fate, there, back = self.weather.fate(wire.process, is_write, wire.name)
         if wire.is_inside:
             self.weather.inside(wire.process)
         if fate is not FINE:
@@ -182,6 +183,9 @@ class Server:
             value = error
         if message.is_write:
             self._saw(wire.process, message.words)
+            if fate is FINE and self.weather.ambushes.swallows(wire.process):
+                fate = Fate.UNANSWERED
+                self.weather.lose_answer(wire.process, message.words)
         if wire.is_broken:
             wire.undo()
         if fate is not FINE:
@@ -303,27 +307,6 @@ class Wire:
             self.is_broken = True
             self.undo()
             self._connection.close()
-
-
-class Turn(asyncio.Lock):
-    """A lock whose commonest case, that nobody has it, is one call."""
-
-    def take(self) -> bool:
-        """Have it, if nobody else has it or waits for it."""
-        if self._locked or self._waiters:
-            return False
-        self._locked = True
-        return True
-
-    async def wait(self) -> None:
-        """Have it when all others had it."""
-        await self.acquire()
-
-    def leave(self) -> None:
-        """Give it on."""
-        self._locked = False
-        if self._waiters:
-            self._wake_up_first()
 
 
 class SimulatedLane:

@@ -35,6 +35,11 @@ class Troubles:
         until = self._loop.now + seconds
         self._trouble[process] = max(until, self._trouble.get(process, 0.0))
 
+    def eased(self, process: Process) -> None:
+        """The weather has let go of this process, earlier than was said."""
+        if process in self._trouble:
+            self._trouble[process] = min(self._trouble[process], self._loop.now)
+
     def stalled(self, seconds: float) -> None:
         """The store answers nobody for so long."""
         now = self._loop.now

@@ -4,7 +4,7 @@ Each seed first draws the kinds (so that rare combinations are not drowned by ev
 the rate of each, then the moments. Every kind has dice of its own, so taking one kind away while a
 failing seed is made smaller leaves the others much as they were.
 
-Nothing here knows the engine. Processes are killed, asked to leave, stopped with their host or alone (a
+Nothing here knows the engine. Most kinds strike at any moment; a few wait for theirs (`ambushes`). Processes are killed, asked to leave, stopped with their host or alone (a
 child that hangs, a supervisor that freezes, anybody between two statements of a transaction), cut off in
 one direction; messages are lost, late, unanswered or refused; the store stalls, is down, restarts, is
 locked, its clock jumps by minutes, workers' clocks are wrong by years; hints are lost, doubled or late;
@@ -15,8 +15,10 @@ tasks come and go with deploys, processes are started twice, an operator meddles
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from tests.simulation.ambushes import Ambushes
 from tests.simulation.lane import Fate
 from tests.simulation.loop import Process
 
@@ -47,10 +49,24 @@ KINDS = (
     "deploy",
     "extra",
     "operator",
+    "eclipse",
+    "ambush",
+    "echo",
 )
+SHORTEST, LONGEST = 15.0, 45.0
+"""Seconds that a storm lasts."""
+BACK = -25.0
+"""How far the store's clock goes back at most, in seconds: whatever was due waits that much longer."""
+DENSITY = 1.5
+"""How much more often what strikes at any moment does than where storms last 15 to 75 seconds."""
 AT_PROCESSES = ("kill", "stop", "pause", "suspend", "hang", "freeze", "halt", "cut")
 PRESENT = 0.35
+LIKELIER = {"eclipse": 0.7, "ambush": 0.5, "echo": 0.5}
 """How likely each kind is to exist in a world."""
+DEAF = 0.6
+"""Above that strength of lost hints nobody ever hears any, the storm being over or not."""
+AIM = {"settle": 4.0, "insert": 1.5, "claim": 1.5, "look": 0.5, "survey": 0.5}
+"""How much likelier than others a message for that operation is to meet a fault: few are of those that matter most."""
 
 
 class Dice(dict[str, random.Random]):
@@ -72,8 +88,8 @@ class Weather:
         self._seed = seed
         self._lease = lease
         chance = random.Random(f"weather of {seed}")
-        self.over_at = chance.uniform(15.0, 75.0)
-        drawn = [(kind, chance.random() < PRESENT, chance.random()) for kind in KINDS]
+        self.over_at = chance.uniform(SHORTEST, LONGEST)
+        drawn = [(kind, chance.random() < LIKELIER.get(kind, PRESENT), chance.random()) for kind in KINDS]
         self.strength = {kind: place for kind, is_there, place in drawn if is_there and kind not in without}
         self._dice = Dice(seed)
         self._cuts: dict[str, tuple[float, Fate]] = {}
@@ -90,6 +106,8 @@ class Weather:
     def begin(self, world: World) -> None:
         """Let the timed kinds strike."""
         self._world = world
+        chances = {"ambush": self.rate("ambush", 0.02, 0.2), "echo": self.rate("echo", 0.02, 0.2)}
+        self.ambushes = Ambushes(world, self._dice, chances, self._befall_soon, self._cut_off)
         self._probabilities = [
             (self._dice[kind], self.rate(kind, 0.002, 0.06), fates)
             for kind, fates in (
@@ -121,13 +139,14 @@ class Weather:
             ("deploy", 0.02, 0.1),
             ("extra", 0.02, 0.06),
             ("operator", 0.05, 1.0),
+            ("eclipse", 0.1, 0.4),
         ):
             if kind in self.strength:
-                self._schedule(kind, self.rate(kind, low, high))
+                self._schedule(kind, DENSITY * self.rate(kind, low, high))
         world.loop.after(self.over_at, self._end)
 
-    def fate(self, process: Process, is_write: bool) -> tuple[Fate, float, float]:
-        """What becomes of a message: its fate, and how long it takes there and back."""
+    def fate(self, process: Process, is_write: bool, name: str) -> tuple[Fate, float, float]:
+        """What becomes of a message for this operation: its fate, and how long it takes there and back."""
         wire = self._wire
         low, high = self._latency
         there, back = low + (high - low) * wire.random(), low + (high - low) * wire.random()
@@ -138,19 +157,25 @@ class Weather:
             until, fate = self._cuts[process.name]
             if now < until:
                 return fate, there, back
-        if self._slow and self._dice["slow"].random() < self._slow:
+        aim = AIM.get(name, 1.0)
+        if self._slow and self._dice["slow"].random() < self._slow * aim:
             there += self._lease * 10 ** self._dice["slow"].uniform(-2, 0.3)
             self._world.troubled(process, there)
         for kind, rate in self._strikes:
             dice = self._dice["strike"]
-            if dice.random() < rate:
+            if dice.random() < rate * aim:
                 moment = dice.uniform(0.0, there + back)
                 self._world.loop.after(moment, self._strike, kind, process)
         for dice, rate, fates in self._probabilities:
-            if dice.random() < rate:
+            if dice.random() < rate * aim:
                 self._world.troubled(process)
                 return dice.choice(fates), there, back
         return Fate.FINE, there, back
+
+    def lose_answer(self, process: Process, words: str) -> None:
+        """The answer to these words, which have been done, is lost."""
+        self._world.tell(process.name, f"{words}: {Fate.UNANSWERED.value}")
+        self._world.troubled(process)
 
     def inside(self, process: Process) -> None:
         """A message leaves in the middle of a transaction: its sender may be stopped there."""
@@ -159,6 +184,8 @@ class Weather:
 
     def hint_delays(self) -> list[float]:
         """When a hint arrives: once and soon, or never, late or twice."""
+        if self.strength.get("hints", 0.0) > DEAF:
+            return []
         if "hints" not in self.strength or self._is_over:
             return [self._wire.uniform(0.0005, 0.005)]
         dice = self._dice["hints"]
@@ -211,15 +238,17 @@ class Weather:
             world.restart(dice.uniform(0.0, 2.0))
         elif kind == "failover":
             world.restart(dice.uniform(0.5, 5.0))
-            world.step_clock(dice.uniform(-60.0, 300.0))
+            world.step_clock(dice.uniform(BACK, 300.0))
         elif kind == "lock":
             world.lock(min(leases, 3 * self._lease))
         elif kind == "step":
-            world.step_clock(dice.choice([-leases, leases, leases, dice.uniform(-60.0, 300.0)]))
+            world.step_clock(dice.choice([-min(leases, -BACK), leases, leases, dice.uniform(BACK, 300.0)]))
         elif kind == "deploy":
             world.crew.deploy(dice)
         elif kind == "extra":
             world.crew.start_extra(dice.uniform(1.0, 20.0), dice.choice(["kill", "stop"]))
+        elif kind == "eclipse":
+            self.ambushes.eclipse()
         elif kind == "operator":
             world.loop.post(world.operator.process, world.operator.ask)
 
@@ -250,13 +279,35 @@ class Weather:
         elif kind in ("hang", "freeze", "halt"):
             crew.hold([process], leases, "hangs alone", is_suspended=False)
         else:
-            fate = dice.choice([Fate.VANISHED, Fate.SILENT])
-            for each in dice.choice([[process], host]):
-                self._cuts[each.name] = (world.loop.now + short, fate)
-                world.troubled(each, short)
-                world.tell(each.name, f"cut off for {short:.2f} s: every message is {fate.value}")
+            self._cut_off(dice.choice([[process], host]), short)
+
+    def _befall_soon(self, kind: str, process: Process) -> None:
+        """What an ambush does to its victim, if that is still there."""
+        if not self._is_over and not process.is_dead and not process.is_held:
+            dice = self._dice[kind]
+            self._befall(kind, process, self._lease * 10 ** dice.uniform(-1.0, 1.0), self._lease)
+
+    def _cut_off(self, processes: Sequence[Process], seconds: float) -> Callable[[], None]:
+        """Whatever they send is lost in one direction, for so long; answers what ends that earlier."""
+        world = self._world
+        fate = self._dice["cut"].choice([Fate.VANISHED, Fate.SILENT])
+        cut = (world.loop.now + seconds, fate)
+        for each in processes:
+            self._cuts[each.name] = cut
+            world.troubled(each, seconds)
+            world.tell(each.name, f"cut off for {seconds:.2f} s: every message is {fate.value}")
+
+        def mend() -> None:
+            for each in processes:
+                if self._cuts.get(each.name) is cut:
+                    del self._cuts[each.name]
+                    world.auditor.troubles.eased(each)
+                    world.tell(each.name, "is heard again")
+
+        return mend
 
     def _end(self) -> None:
         self._is_over = True
         self._cuts.clear()
+        self.ambushes.end()
         self._world.heal()

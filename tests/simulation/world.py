@@ -330,7 +330,8 @@ class World:
             self._unlock(let_go)
         self.auditor.troubles.healed()
         self.crew.heal()
-        for delay in (0.0, LATEST):  # a pause that was sent in the storm may arrive after it
+        # A pause that was sent in the storm may arrive after it.
+        for delay in (0.0, LATEST) if "operator" in self.weather.strength else ():
             self.loop.after(delay, self.loop.post, self.operator.process, self.operator.calm_down)
 
     def _saw(self, process: Process, words: str) -> None:

@@ -293,7 +293,8 @@ class Store(Protocol):
         A verdict is accepted where the job still has its fence and its source state: the row moves to
         the target, owner and alarm follow the target, counts rise, and its effects happen in the same
         transaction; an id of a follow-up (`then=`) that is taken already stays with the job that has
-        it, and the ending stands. If a running job was asked to cancel, it ends as `cancelled` whatever
+        it, and the ending stands. An expiry is accepted only where the job still expires: one that was
+        revived since does not. If a running job was asked to cancel, it ends as `cancelled` whatever
         the verdict says, without effects. A verdict whose id the row already carries is answered
         `ALREADY`. Any other is `REFUSED`; a refused ending of a running attempt stamps `late_at` and
         what it wanted on that attempt's row. An accepted verdict with an `outcome` writes that row.

@@ -186,6 +186,8 @@ def _settle_one(tables: MemoryTables, verdict: Verdict, now_us: int) -> Answer:
             return Answer.ALREADY
         _stamp_late(tables, verdict, now_us)
         return Answer.REFUSED
+    if verdict.event is Event.EXPIRE and job.expires_at is None:
+        return Answer.REFUSED  # it has been brought back to life since it was read
     if job.cancel_asked_at is not None and verdict.target is not State.CANCELLED:
         _end(tables, job, _as_cancelled(job, verdict), now_us)
         return Answer.CANCELLED

@@ -158,6 +158,7 @@ LIMIT 1 OFFSET :skipped
 
 -- name: settle
 -- Record endings, each guarded by fence and source state, and none twice; who was asked to cancel takes no other end.
+-- A job that never ran has one fence for all its lives: only that it still expires says that it is the one that did.
 UPDATE {jobs} AS j SET
     state = v.target,
     reason = v.reason,
@@ -180,13 +181,14 @@ UPDATE {jobs} AS j SET
     result = v.result,
     error = CASE WHEN v.keeps_error THEN j.error ELSE v.error END
 FROM {rows v: job_id uuid, job_fence bigint, source text, target text, reason text, said_id uuid,
-    is_final boolean, is_cancel boolean, started boolean, keeps_error boolean,
+    is_final boolean, is_cancel boolean, is_expiry boolean, started boolean, keeps_error boolean,
     delay_us bigint, keep_us bigint, failures int, crashes int, losses int, handbacks int, snoozes int,
     result text, error text}
 WHERE j.id = v.job_id
     AND j.fence = v.job_fence
     AND j.state = v.source
     AND (j.cancel_asked_at IS NULL OR v.is_cancel)
+    AND (j.expires_at IS NOT NULL OR NOT v.is_expiry)
     AND (j.verdict_id IS NULL OR j.verdict_id <> v.said_id)
 RETURNING id, verdict_id
 
@@ -210,7 +212,7 @@ RETURNING verdict_id
 
 -- name: judged
 -- What the rows say that a settle did not move; locked, so that what follows is judged by what is true.
-SELECT j.id, j.fence, j.state, j.verdict_id, j.cancel_asked_at IS NOT NULL, j.options
+SELECT j.id, j.fence, j.state, j.verdict_id, j.cancel_asked_at IS NOT NULL, j.options, j.expires_at IS NOT NULL
 FROM {jobs} AS j
 WHERE j.id {one of :ids uuid}
 ORDER BY j.id

@@ -35,7 +35,7 @@ from unstuck.model.job import (
 )
 from unstuck.model.moments import moment as known_moment
 from unstuck.model.notice import Kind, Notice
-from unstuck.model.states import Reason, State
+from unstuck.model.states import Event, Reason, State
 from unstuck.model.verdict import Verdict
 from unstuck.model.worker import NewWorker, Worker
 from unstuck.storage.plan import Columns
@@ -159,6 +159,7 @@ def verdict(said: Verdict) -> dict[str, Any]:
         "said_id": said.id,
         "is_final": is_final,
         "is_cancel": target is State.CANCELLED,
+        "is_expiry": said.event is Event.EXPIRE,
         "started": said.started,
         "keeps_error": said.error is None and target is not State.SUCCEEDED,
         "delay_us": _delay_us(said, target),

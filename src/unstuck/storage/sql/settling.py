@@ -91,6 +91,8 @@ def _judge(rest: Numbered, answers: Answers) -> Requests[None]:
             elif (row[1], row[2]) != (verdict.fence, verdict.source.value):
                 answers[number] = Answer.REFUSED
                 late.append((number, verdict))
+            elif verdict.event is Event.EXPIRE and not row[6]:
+                answers[number] = Answer.REFUSED  # it has been brought back to life since it was read
             elif row[4] and verdict.target is not State.CANCELLED:
                 answers[number] = Answer.CANCELLED
                 again.append((number, _as_cancelled(verdict, row[5])))
