@@ -18,7 +18,7 @@ import pytest
 from tests.simulation.story import lived, smallest, told
 from tests.simulation.world import Scenario
 
-SEEDS = {"memory": 300, "sqlite": 50, "postgres": 60}
+SEEDS = {"memory": 380, "sqlite": 55, "postgres": 60}
 TWICE = 50
 """Every so many seeds one is run twice, and both event logs must be the same, byte for byte."""
 PORTION = 10
