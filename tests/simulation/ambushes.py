@@ -40,23 +40,26 @@ class Away:
 
 
 class Ambushes:
-    """Waits for what the auditor sees; `befall` is what the weather does to a process by the name of a kind."""
+    """Waits for what the auditor sees; `befall` is what the weather does to a process by the name of a kind, `cut` cuts
+    some off. Nobody lies in wait before the storm has begun."""
 
     def __init__(
         self,
-        world: World,
         dice: Mapping[str, random.Random],
-        chances: Mapping[str, float],
         befall: Callable[[str, Process], None],
         cut: Callable[[Sequence[Process], float], Callable[[], None]],
     ):
-        self._world = world
+        self._world: World
         self._dice = dice
-        self._chances = chances
+        self._chances: Mapping[str, float] = {}
         self._befall = befall
         self._cut = cut
         self._away: list[Away] = []
         self._unheard: tuple[Process, float] | None = None
+
+    def begin(self, world: World, chances: Mapping[str, float]) -> None:
+        """Lie in wait from now on, with so much luck by the name of a kind."""
+        self._world, self._chances = world, chances
 
     # What the rows show
 
@@ -74,7 +77,7 @@ class Ambushes:
 
     def swallows(self, process: Process) -> bool:
         """Whether the answer to what this process has just done is lost."""
-        return self._unheard == (process, self._world.loop.now)
+        return self._unheard is not None and self._unheard == (process, self._world.loop.now)
 
     # What they do
 

@@ -98,6 +98,7 @@ class Weather:
         self._latency = (low, low * chance.choice([2.0, 10.0]))
         self._wire = self._dice["wire"]
         self._world: World
+        self.ambushes = Ambushes(self._dice, self._befall_soon, self._cut_off)
 
     def rate(self, kind: str, low: float, high: float) -> float:
         """The strength of a kind between two limits, on a scale of factors; 0 where it does not exist."""
@@ -106,8 +107,8 @@ class Weather:
     def begin(self, world: World) -> None:
         """Let the timed kinds strike."""
         self._world = world
-        chances = {"ambush": self.rate("ambush", 0.02, 0.2), "echo": self.rate("echo", 0.02, 0.2)}
-        self.ambushes = Ambushes(world, self._dice, chances, self._befall_soon, self._cut_off)
+        chances = {kind: self.rate(kind, 0.02, 0.2) for kind in ("ambush", "echo")}
+        self.ambushes.begin(world, chances)
         self._probabilities = [
             (self._dice[kind], self.rate(kind, 0.002, 0.06), fates)
             for kind, fates in (
