@@ -113,7 +113,7 @@ def test_expired_and_deleted_are_told_apart(app: App) -> None:
     @app.task(name="t")
     def t() -> None: ...
 
-    job = t.enqueue()
+    job = t.using(expires="1h").enqueue()
     app.keeper.run(app.store.settle([ended_by_request(job.refresh(), job.id, Reason.EXPIRED)]))
     with pytest.raises(JobCancelled) as raised:
         job.result()

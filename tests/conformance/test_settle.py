@@ -149,7 +149,8 @@ def test_an_ending_asked_to_cancel_ends_as_cancelled_whatever_it_says(trial: Tri
 def test_a_job_that_does_not_run_is_ended_by_the_same_door(
     trial: Trial, prepare: State, reason: Reason
 ) -> None:
-    job_id = trial.add(delay_us=HOUR if prepare is State.SCHEDULED else None)
+    expires_in_us = DAY if reason is Reason.EXPIRED else None
+    job_id = trial.add(delay_us=HOUR if prepare is State.SCHEDULED else None, expires_in_us=expires_in_us)
     if prepare is State.WAITING:
         trial.park([(trial.row(job_id), Reason.NO_HANDLER, HOUR)])
     verdict = judging.ended_by_request(trial.row(job_id), new_id(), reason)
