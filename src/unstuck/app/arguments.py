@@ -77,7 +77,8 @@ class Arguments:
             _check_kind(parameter, name)
             hint = hints.get(parameter.name, Any)
             self._has_moments |= _check_hint(hint, parameter.name, name)
-            field = f"p{index}"
+            # Under its own name where that cannot be one of the structure's.
+            field = f"p{index}" if parameter.name.startswith("__") else parameter.name
             rename[field] = parameter.name
             if parameter.default is inspect.Parameter.empty:
                 fields.append((field, hint))
@@ -98,7 +99,8 @@ class Arguments:
         self._whole: tuple[Any, ...] | None = kinds_stated if is_whole else None
         self._whole_form = "{" + ",".join(f'"{each}":%d' for each in self._order) + "}"
         self._whole_length = len(self._whole_form) - 2 * len(kinds_stated) + _DIGITS_SURE
-        self._has_defaults = any(len(field) > 2 for field in fields)
+        self._is_as_called = all(len(field) == 2 and field[0] in self._order for field in fields)
+        """Whether the structure that is read has all that the function takes, by its names."""
         self._required = frozenset(
             each.name
             for each in self._signature.parameters.values()
@@ -167,8 +169,8 @@ class Arguments:
     def decode(self, text: str) -> dict[str, Any]:
         """Keyword arguments from stored JSON. Raises BadArguments where they do not fit the function."""
         shape = self._read(text)
-        if not self._has_defaults:
-            return dict(zip(self._order, msgspec.structs.astuple(shape), strict=False))
+        if self._is_as_called:
+            return msgspec.structs.asdict(shape)
         values = ((name, getattr(shape, field)) for field, name in self._names)
         return {name: value for name, value in values if value is not msgspec.UNSET}
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
-from unstuck.model.ids import uuid7
+from unstuck.model.ids import uuid7, uuids7
 
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -55,3 +55,7 @@ class Env:
     new_rest: Callable[[], Rest] = threading.Lock
     stride: int = STRIDE
     """How many ready jobs a claim passes over at most."""
+
+    def new_ids(self, count: int) -> list[UUID]:
+        """So many ids, as `new_id` gives them."""
+        return uuids7(count) if self.new_id is uuid7 else [self.new_id() for _ in range(count)]

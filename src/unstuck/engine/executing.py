@@ -23,6 +23,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from unstuck.engine.buffer import Held
 from unstuck.engine.concluding import Stop
@@ -49,6 +50,8 @@ EMPTY = Phase.EMPTY
 """To ask an enumeration for its member takes longer than to write it on the page."""
 
 NO_ENDING = (0.0, None)
+
+_new = tuple.__dict__["__new__"]
 
 
 class Executor:
@@ -117,9 +120,10 @@ class Executor:
                 continue
             is_alone = job.is_suspect and self._isolate is not None
             kind = ISOLATED if is_alone else handler.kind
-            shift.buffer.put(
-                Held(job, withdrawn, now, PLAIN if kind is ISOLATED and not can_isolate else kind)
+            held: Held = _new(
+                Held, (job, withdrawn, now, PLAIN if kind is ISOLATED and not can_isolate else kind)
             )
+            shift.buffer.put(held)
         if jobs:
             shift.page.busy_at = now
         self.start_next()
@@ -183,6 +187,7 @@ class Executor:
         for held in reversed(taken[len(group) :]):
             shift.buffer.put_back(held)
         withdrawn, may_start = page.withdrawn, shift.may_start
+        ids = iter(shift.env.new_ids(len(group)) if may_start else ())
         for held, slot in group if may_start else reversed(group):
             if held.withdrawn != withdrawn:
                 page.set_phase(slot, Phase.EMPTY)
@@ -191,21 +196,21 @@ class Executor:
                 page.set_phase(slot, Phase.EMPTY)
                 shift.buffer.put_back(held)
             else:
-                self._start(held, slot, now)
+                self._start(held, slot, now, next(ids))
         self._driving.call()
         return may_start and len(group) == len(taken)
 
-    def _run_of(self, held: Held, slot: int, now: float) -> Run:
+    def _run_of(self, held: Held, slot: int, now: float, verdict_id: UUID | None = None) -> Run:
         shift, job = self._shift, held.job
-        verdict_id = shift.env.new_id()
+        verdict_id = verdict_id or shift.env.new_id()
         context = Context(job, shift.id, self.wrote, self._settle_inside, verdict_id)
         run = Run(job, shift.handlers[job.task], held.kind, slot, verdict_id, context, now)
         if job.timeout_us is not None:
             run.deadline = _deadline_of(job, now)
         return run
 
-    def _start(self, held: Held, slot: int, now: float) -> None:
-        run = self._run_of(held, slot, now)
+    def _start(self, held: Held, slot: int, now: float, verdict_id: UUID) -> None:
+        run = self._run_of(held, slot, now, verdict_id)
         self._free[run.kind] -= 1
         self._shift.runs[run.key] = run
         if run.deadline is not None:

@@ -165,8 +165,11 @@ class Settling:
         for verdict, answer in settled:
             key = verdict.job_id, verdict.fence
             if answer is ACCEPTED:
-                ended += verdict.event is SUCCEED or verdict.is_final
-                failed += verdict.outcome is not None and verdict.outcome in FAILURES
+                if verdict.event is SUCCEED:
+                    ended += 1
+                else:
+                    ended += verdict.is_final
+                    failed += verdict.outcome is not None and verdict.outcome in FAILURES
             elif answer is Answer.REFUSED:
                 log.info("the ending of job %s was refused: it is no longer ours", verdict.job_id)
             forget(key, None)

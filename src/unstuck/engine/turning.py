@@ -105,7 +105,7 @@ class Turning:
                 dice = self._shift.env.dice.random()
                 words = concluding.error_info(unjudged)
                 verdict = judging.failed(run.job, run.verdict_id, self._shift.id, words, dice)
-            self.conclude(run, verdict)
+            self._close(run, verdict)
 
     def _judged(self, run: Run, error: BaseException | None) -> Verdict:
         """What is not a plain return."""
@@ -154,6 +154,10 @@ class Turning:
 
     def conclude(self, run: Run, verdict: Verdict, *, is_to_rest: bool = False) -> None:
         """This is how it ended: its place is free, and its slot stays until the store has the ending."""
+        self._close(run, verdict, is_to_rest=is_to_rest)
+        self._turn()
+
+    def _close(self, run: Run, verdict: Verdict, *, is_to_rest: bool = False) -> None:
         shift = self._shift
         if run.patience is not None:
             run.patience.cancel()
@@ -165,7 +169,6 @@ class Turning:
             self._free[run.kind] += 1
         shift.page.set_phase(run.slot, ENDED)
         shift.put(verdict, run.ended_at or shift.env.now(), run.slot)
-        self._turn()
 
     def _turn(self) -> None:
         """See that places are filled and endings sent after all that ends in this turn of the loop."""

@@ -63,6 +63,18 @@ def uuid7(unix_ms: int | None = None, random_bytes: bytes | None = None) -> UUID
     return uuid_of((ms & 0xFFFF_FFFF_FFFF) << 80 | lower)
 
 
+def uuids7(count: int) -> list[UUID]:
+    """So many of this millisecond, for a quarter of the price each."""
+    over = (time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF) << 80 | _SAYS_7
+    words = unpack(f"={count}Q{count}H", os.urandom(10 * count))
+    return uuids_of(
+        [
+            over | (short & 0xFFF) << 64 | (long & _END)
+            for long, short in zip(words[:count], words[count:], strict=True)
+        ]
+    )
+
+
 def _drawn() -> int:
     while True:
         words = _WORDS.unpack(os.urandom(_WORDS.size))

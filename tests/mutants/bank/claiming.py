@@ -87,8 +87,8 @@ MUTANTS = (
     Mutant(
         "claims_start_in_physical_order",
         "storage/sql/jobs.py",
-        "return list(map(shape.claimed, sorted(taken, key=shape.place)))",
-        "return list(map(shape.claimed, taken))",
+        "return shape.all_claimed(sorted(taken, key=shape.place))",
+        "return shape.all_claimed(taken)",
         "The rows of a claim are started in the order in which RETURNING gave them.",
         "What is claimed together starts in line.",
         (f"{CLAIM}::test_jobs_are_taken_in_order_of_line_then_id_up_to_the_limit -k sqlite",),

@@ -22,7 +22,7 @@ from uuid import UUID
 import msgspec
 
 from unstuck.model.audit import AuditEntry
-from unstuck.model.ids import uuid_of
+from unstuck.model.ids import uuid_of, uuids_of
 from unstuck.model.job import (
     DEFAULT_POLICY,
     Attempt,
@@ -215,6 +215,21 @@ def claimed(row: Row) -> ClaimedJob:
     """Part `claimed`. Hundreds are made at once, so nobody counts again what the statement names one by one."""
     job: ClaimedJob = _new(ClaimedJob, (uuid(row[0]), *row[1:13], *options(row[13])))
     return job
+
+
+def all_claimed(found: Sequence[Row]) -> list[ClaimedJob]:
+    """The same of many, as one driver gives them all."""
+    raw = list(map(itemgetter(0), found))
+    if not raw or type(raw[0]) is not bytes:
+        return list(map(claimed, found))
+    ids = uuids_of(list(map(int.from_bytes, raw)))
+    return [
+        _new(
+            ClaimedJob,
+            (job_id, *row[1:13], *(_PLAIN_OPTIONS if row[13] == "{}" else _options(row[13]))),
+        )
+        for job_id, row in zip(ids, found, strict=True)
+    ]
 
 
 place = itemgetter(5, 0)
