@@ -216,14 +216,14 @@ class Claiming:
 
     async def _reach(self, course: Course, after: Cursor | None) -> None:
         """Ask how far a claim from this place may go."""
-        shift, queue = self._shift, course.share.name
+        shift, queue, began = self._shift, course.share.name, self._shift.env.now()
         try:
             plan = shift.store.reach(queue, after, self._strides.length)
             end = await shift.claim_lane.run(plan, shift.settings.deadline)
         except BaseException:
             self._has_failed = True
             raise
-        self._strides.reached(course, queue, after, end, shift.env.now())
+        self._strides.reached(course, queue, after, end, began, shift.env.now())
 
     def _is_next(self) -> bool:
         """Whether a claim is about to be sent that can take along what has ended; if so, it is sent now."""
@@ -336,7 +336,7 @@ class Claiming:
         walk = Walk(
             is_own=after is not None and after.id != NOBODY,
             is_back=after is None or highest is None or after.line < highest.line - self.back.slack_us,
-            seconds=now - began - SECONDS_PER_JOB * len(jobs),
+            seconds=now - began + self._strides.price(course) - SECONDS_PER_JOB * len(jobs),
         )
         if errand is None and is_over and not jobs:
             self._strides.walked(course, now, walk)

@@ -65,6 +65,7 @@ class Strides(Generic[C]):
         self._ends: dict[C, tuple[Cursor | None, Cursor]] = {}
         self._few: dict[str, tuple[Cursor | None, float]] = {}
         self._walks: dict[C, Walk] = {}
+        self._asking: dict[C, float] = {}
         self._errands: dict[C, list[Errand]] = {}
 
     def knows(self, course: C, queue: str, after: Cursor | None, now: float) -> bool:
@@ -81,14 +82,27 @@ class Strides(Generic[C]):
             return None
         return end if after is None or after.before(end) else None
 
-    def reached(self, course: C, queue: str, after: Cursor | None, end: Cursor | None, now: float) -> None:
-        """So far a claim from this place may go, the store says now."""
+    def reached(
+        self,
+        course: C,
+        queue: str,
+        after: Cursor | None,
+        end: Cursor | None,
+        now: float,
+        seconds: float = 0.0,
+    ) -> None:
+        """So far a claim from this place may go, the store says now, and took so long to say."""
+        self._asking[course] = seconds
         self._ends.pop(course, None)
         if end is None:
             self._few[queue] = after, now
         else:
             self._few.pop(queue, None)
             self._ends[course] = after, end
+
+    def price(self, course: C) -> float:
+        """The seconds that it took to know how far the claim goes that has been sent."""
+        return self._asking.pop(course, 0.0)
 
     def is_walking(self, course: C) -> bool:
         """Whether the last claim of this course was a stride in vain."""
