@@ -83,16 +83,10 @@ class Strides(Generic[C]):
         return end if after is None or after.before(end) else None
 
     def reached(
-        self,
-        course: C,
-        queue: str,
-        after: Cursor | None,
-        end: Cursor | None,
-        now: float,
-        seconds: float = 0.0,
+        self, course: C, queue: str, after: Cursor | None, end: Cursor | None, began: float, now: float
     ) -> None:
-        """So far a claim from this place may go, the store says now, and took so long to say."""
-        self._asking[course] = seconds
+        """So far a claim from this place may go, the store says now, asked at the moment when this began."""
+        self._asking[course] = now - began
         self._ends.pop(course, None)
         if end is None:
             self._few[queue] = after, now

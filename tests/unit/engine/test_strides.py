@@ -144,7 +144,7 @@ def test_that_few_are_ready_is_believed_for_a_while() -> None:
     strides: Strides[str] = Strides(3.0, STRIDE)
     here, behind, before = (Cursor(line, UUID(int=7)) for line in (10, 11, 9))
     assert not strides.knows("course", "q", here, 0.0)
-    strides.reached("course", "q", here, None, 0.0)
+    strides.reached("course", "q", here, None, 0.0, 0.0)
     for place in (here, behind):
         assert strides.knows("course", "q", place, 2.9) and strides.end("course", place) is None
         assert strides.knows("another", "q", place, 2.9)
@@ -157,9 +157,16 @@ def test_that_few_are_ready_is_believed_for_a_while() -> None:
 def test_an_end_is_good_from_where_it_was_asked_for_up_to_itself() -> None:
     strides: Strides[str] = Strides(3.0, STRIDE)
     begin, within, end = (Cursor(line, NOBODY) for line in (10, 11, 12))
-    strides.reached("course", "q", begin, end, 0.0)
+    strides.reached("course", "q", begin, end, 0.0, 0.0)
     for place in (begin, within):
         assert strides.knows("course", "q", place, 1000.0) and strides.end("course", place) == end
     for place in (None, Cursor(9, NOBODY), end, Cursor(13, NOBODY)):
         assert not strides.knows("course", "q", place, 0.0)
     assert not strides.knows("another", "q", within, 0.0)
+
+
+def test_what_it_cost_to_know_the_end_is_part_of_what_the_claim_cost() -> None:
+    strides: Strides[str] = Strides(3.0, STRIDE)
+    strides.reached("course", "q", None, None, 10.0, 10.5)
+    assert strides.price("course") == 0.5
+    assert strides.price("course") == 0.0
