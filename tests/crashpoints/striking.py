@@ -213,6 +213,10 @@ class SqliteWire(Wire):
     def in_transaction(self) -> bool:
         return not self._fuse.is_dead and self._raw.in_transaction
 
+    @property
+    def total_changes(self) -> int:
+        return self._raw.total_changes
+
     def interrupt(self) -> None:
         self._raw.interrupt()
 
