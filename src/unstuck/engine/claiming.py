@@ -155,7 +155,7 @@ class Claiming:
             highest, is_walking = self._highest.get(course), self._strides.is_walking(course)
             if is_walking or (highest is not None and not self.back.is_due(now, course)):
                 if highest is not None and (is_walking or line <= highest.line):
-                    self._strides.send(course, Errand(Cursor(line, NOBODY), count, highest))
+                    self._strides.send(course, Errand(Cursor(line, NOBODY), count, highest, is_sure=True))
                 self._dry.discard(course)
             else:
                 self._send_back(course, Cursor(line, NOBODY))
@@ -252,12 +252,23 @@ class Claiming:
             for turn in range(self._turn, self._turn + len(self._courses)):
                 course = self._courses[turn % len(self._courses)]
                 if course.share.name in shift.ready and course not in self._dry:
-                    if self._full and self._strides.rests(course, now):
+                    if self._strides.rests(course, now) and self._has_better_to_do(course):
                         continue
                     tasks, limit = self._demand(course)
                     if tasks and limit > 0:
                         return turn + 1, course, tasks, limit
         return None
+
+    def _has_better_to_do(self, course: Course) -> bool:
+        """Whether the claims of another course bring all that they ask for."""
+        return any(
+            other is not course
+            and other not in self._dry
+            and not self._strides.is_walking(other)
+            and other.share.name in self._shift.ready
+            and self._asks_for(other)
+            for other in self._full
+        )
 
     def _asks_for(self, course: Course) -> Sequence[str]:
         """The tasks of this course: those that are fast beyond the free places, the others by them."""
@@ -350,6 +361,8 @@ class Claiming:
             self._fruitful = self._courses.index(course)
         last = until if is_over else Cursor(jobs[-1].line, jobs[-1].id) if jobs else after
         if errand is not None:
+            if not jobs:
+                self._strides.was_in_vain(course, now, walk.seconds)
             if last is not None and not is_end:
                 self._strides.go_on(course, errand, last, len(jobs), is_full=not is_short)
             self._executor.take(jobs, withdrawn, now)

@@ -41,6 +41,8 @@ class Errand:
     start: Cursor
     count: int
     to: Cursor | None = None
+    is_sure: bool = False
+    """Whether something is known to stand there."""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,8 @@ class Walk:
     """Whether it began where the course had been before."""
     seconds: float = 0.0
     goes_on_at: float = 0.0
+    may_look: bool = True
+    """Whether a stride has been made since looks sent it on errands: or it would run nothing but these."""
 
 
 class Strides(Generic[C]):
@@ -106,7 +110,13 @@ class Strides(Generic[C]):
         """A stride in vain ends now."""
         walk = self._walks.setdefault(course, stride)
         walk.seconds += 0.0 if walk is stride else stride.seconds
-        walk.goes_on_at = now + stride.seconds / SHARE
+        walk.goes_on_at, walk.may_look = now + stride.seconds / SHARE, True
+
+    def was_in_vain(self, course: C, now: float, seconds: float) -> None:
+        """An errand that took so long ends now, and has brought nothing: it is paid like a stride."""
+        walk = self._walks.get(course)
+        if walk is not None:
+            walk.goes_on_at = max(walk.goes_on_at, now + seconds / SHARE)
 
     def arrived(self, course: C, stride: Walk) -> Walk:
         """The walk whose last stride this is: there was something, or the end of the queue."""
@@ -117,7 +127,9 @@ class Strides(Generic[C]):
     def rests(self, course: C, now: float) -> bool:
         """Whether this course walks in vain, and has had its share of the time."""
         walk = self._walks.get(course)
-        return walk is not None and now < walk.goes_on_at and not self._errands.get(course)
+        errands = self._errands.get(course)
+        is_sent = errands and errands[0].is_sure
+        return walk is not None and now < walk.goes_on_at and not is_sent
 
     def rest(self, now: float, longest: float) -> float:
         """After how long the first walk that rests goes on."""
@@ -131,9 +143,10 @@ class Strides(Generic[C]):
 
     def look_in(self, course: C, cursor: Cursor | None, lines: tuple[int | None, int | None]) -> None:
         """While it walks, claim too what a look has seen before that place, and what has come in lately behind it: from these lines on."""
-        errands = self._errands.setdefault(course, [])
-        if cursor is None or errands:
+        errands, walk = self._errands.setdefault(course, []), self._walks[course]
+        if cursor is None or errands or not walk.may_look:
             return
+        walk.may_look = False
         seen, late = lines
         if seen is not None and seen <= cursor.line:
             errands.append(Errand(Cursor(seen, NOBODY), self.length))
@@ -154,7 +167,7 @@ class Strides(Generic[C]):
         """This errand came so far, not to the end of the queue, and brought so many, all that was asked for or not."""
         left = errand.count - brought
         if left > 0 and (is_full or (errand.to is not None and last.before(errand.to))):
-            self.send(course, Errand(last, left, errand.to))
+            self.send(course, Errand(last, left, errand.to, errand.is_sure))
 
 
 def _is_behind(place: Cursor | None, other: Cursor | None) -> bool:

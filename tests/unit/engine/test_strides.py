@@ -62,6 +62,15 @@ async def looks(bench: Bench, times: int = 1) -> None:
         bench.elapse(0.1)
 
 
+def busy(bench: Bench) -> None:
+    """As if the claims for coroutines had brought all that they asked for."""
+    bench.claiming._full = {
+        course: None
+        for course in bench.claiming._courses
+        if course.kind is Kind.ASYNC and not course.is_prefetch
+    }
+
+
 def is_claimed(bench: Bench, job_id: UUID) -> bool:
     return bench.job(job_id).fence == 1
 
@@ -128,14 +137,54 @@ def test_while_it_walks_what_comes_before_that_place_and_behind_it_is_found_by_t
         bench.elapse(10.0)
         bench.page.renewed(bench.seconds, bench.settings.lease)
         await bench.looking.round()
-        bench.claiming._full = dict.fromkeys(bench.claiming._courses[:1])
+        busy(bench)
         await bench.claim_all()
         bench.elapse(0.001)
         (urgent,), (last,) = bench.add(task="plain", priority=5), bench.add(task="plain")
         began = bench.seconds
+        while not (is_claimed(bench, urgent) and is_claimed(bench, last)):
+            await looks(bench)
+            assert bench.seconds - began < 1.0
+
+    asyncio.run(story())
+
+
+def test_a_course_that_asks_for_nothing_any_more_keeps_nobody_from_walking() -> None:
+    async def story() -> None:
+        bench = a_bench()
+        passed = widths(bench)
+        bench.add(OTHERS)
+        bench.elapse(0.001)
+        (plain,) = bench.add(task="plain")
+        bench.page.renewed(bench.seconds, bench.settings.lease)
+        await bench.looking.round()
+        began = bench.seconds
+        while not is_claimed(bench, plain):
+            # Their tasks were fast once, and are not now.
+            bench.claiming._full = {course: None for course in bench.claiming._courses if course.is_prefetch}
+            bench.elapse(await bench.claiming.round())
+        assert bench.seconds - began < (len(passed) + 1) * SECONDS
+
+    asyncio.run(story())
+
+
+def test_errands_in_vain_are_paid_like_strides_and_leave_every_other_turn_to_them() -> None:
+    async def story() -> None:
+        bench = a_bench()
+        bench.add(1)
         await looks(bench)
-        assert is_claimed(bench, urgent) and is_claimed(bench, last)
-        assert bench.seconds - began < 1.0
+        passed = widths(bench)
+        bench.add(2 * OTHERS)
+        bench.elapse(10.0)
+        began, claims = bench.seconds, 0
+        while bench.seconds - began < 3.0:
+            busy(bench)
+            await looks(bench)
+        claims = len(passed)
+        assert claims * SECONDS <= 2 * SHARE * (bench.seconds - began), (
+            "its share, and as much for looks between"
+        )
+        assert sum(passed) >= STRIDE * claims // 2 - STRIDE, "half of them at least were strides"
 
     asyncio.run(story())
 
