@@ -1,12 +1,11 @@
-"""Asking for work: exactly the free places, and a little more where tasks are fast.
+"""Asking for work, course by course.
 
 There is one *course* per queue and kind of place, taken in turn, each claimed from behind the place in
 line where its own last claim ended (the cursor), because the head of the index may be full of entries
 that are gone but not yet vacuumed. An empty answer sends the cursor back to the start once, where that is paid for
-(`looking_back`); a course that is empty then is dry until the next look sees something ready, or for longer where to ask costs much (`fallow`). How far
-a claim may walk is known before it goes (`strides`). More than the free places is claimed
-only for tasks whose recent mean is under 50 ms: under 5 ms what can start within half a poll, else what bridges
-the time until the next claim answers, as measured.
+(`looking_back`); a course that is empty then is dry until the next look sees something ready, or for longer where to
+ask costs much (`fallow`). For how many a claim asks says its `demand`; how far it may walk is known before it goes
+(`strides`).
 
 Where the store has one writer only (`companion`), a claim takes along what has ended since the last commit, and waits
 for endings that are on their way: their two commits become one. Endings wait a moment for a claim that is sure to
@@ -19,11 +18,10 @@ store under this worker and unknown here, and reconciling gives them back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from unstuck.engine.demand import Course, Demand
 from unstuck.engine.executing import Executor
 from unstuck.engine.fallow import Fallow
-from unstuck.engine.handler import Kind
 from unstuck.engine.looking_back import LookingBack
 from unstuck.engine.patience import Bell
 from unstuck.engine.settling import Settling
@@ -31,40 +29,12 @@ from unstuck.engine.shift import Shift
 from unstuck.engine.strides import NOBODY, Errand, Strides, Walk
 from unstuck.model.job import ClaimedJob
 from unstuck.model.verdict import Settled
-from unstuck.rules.settings import QueueShare
 from unstuck.storage.plan import Plan, both
 from unstuck.storage.protocol import Cursor
 
-PREFETCH_MAX = 500
-"""So many a claim asks for at most."""
-
-AHEAD_MAX = 1000
-"""So many wait for a place at most: half of it is left when the next claim goes, so that each asks for as many as it may."""
-
-VERY_FAST_SECONDS = 0.005
-AHEAD_SECONDS = 0.02
-AHEAD_SECONDS_MAX = 0.1
-AHEAD_ROUND_TRIPS = 4
-"""How long what is claimed ahead of tasks from 5 to 50 ms may last: so many of our own claims' recent round trips,
-within these bounds. Half of it is left when the next claim goes, so that no place is empty until it answers; and no
-more, because somebody else could be running it."""
-
-MEMORY_OF_ROUND_TRIP = 0.2
 SECONDS_PER_JOB = 0.00006
 """What a claim takes longer for each job that it brings, which is no price of finding them (0.02 to 0.03 ms of the
 server, as much for reading the answer)."""
-
-UNSETTLED_MAX = 1000
-"""So many endings that the store has not confirmed mean that it cannot follow: nothing is claimed ahead then."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Course:
-    """One kind of claim: from this queue, for this kind of place, beyond the free places or not."""
-
-    share: QueueShare
-    kind: Kind
-    is_prefetch: bool
 
 
 class Claiming:
@@ -77,16 +47,8 @@ class Claiming:
         self._has_failed = False
         if companion is not None:
             companion.is_claiming_next, companion.is_claiming_soon = self._is_next, self._is_soon
-        self._tasks = {
-            kind: [name for name, handler in shift.handlers.items() if handler.kind is kind] for kind in Kind
-        }
-        self._courses = [
-            Course(share, kind, is_prefetch)
-            for share in shift.settings.queues
-            for kind, tasks in self._tasks.items()
-            if tasks
-            for is_prefetch in ((True, False) if kind is not Kind.ISOLATED else (False,))
-        ]
+        self._demand = Demand(shift, executor)
+        self._courses = self._demand.courses()
         self.back = LookingBack(shift.settings)
         self._cursors: dict[Course, Cursor] = {}
         # How far each course has come: what lies before is claimed only in looking back.
@@ -102,7 +64,6 @@ class Claiming:
         self._hinted: set[str] = set()
         self._turn = 0
         self._fruitful = 0
-        self._round_trip = 0.0
         self._out_of_sight = Bell()
 
     def look_back(self, queue: str, line: int | None = None) -> None:
@@ -178,7 +139,7 @@ class Claiming:
         """Whether there is work that this worker could claim, if not now, as far as it knows."""
         ready = self._shift.ready
         return bool(ready) and any(
-            course.share.name in ready and course not in self._dry and self._asks_for(course)
+            course.share.name in ready and course not in self._dry and self._demand.tasks(course)
             for course in self._courses
         )
 
@@ -237,12 +198,10 @@ class Claiming:
         shift = self._shift
         if self._has_failed or not shift.may_start:
             return False
-        for course in self._full:
-            if course.is_prefetch and course.share.name in shift.ready:
-                tasks = self._asks_for(course)
-                if tasks and all(self._executor.pace.mean(name) < VERY_FAST_SECONDS for name in tasks):
-                    return True
-        return False
+        return any(
+            course.is_prefetch and course.share.name in shift.ready and self._demand.is_very_fast(course)
+            for course in self._full
+        )
 
     def _next(self) -> tuple[int, Course, Sequence[str], int] | None:
         """The next course that could claim now, with its tasks and how many, and whose turn it is then."""
@@ -254,7 +213,7 @@ class Claiming:
                 if course.share.name in shift.ready and course not in self._dry:
                     if self._strides.rests(course, now) and self._has_better_to_do(course):
                         continue
-                    tasks, limit = self._demand(course)
+                    tasks, limit = self._demand.of(course)
                     if tasks and limit > 0:
                         return turn + 1, course, tasks, limit
         return None
@@ -266,50 +225,9 @@ class Claiming:
             and other not in self._dry
             and not self._strides.is_walking(other)
             and other.share.name in self._shift.ready
-            and self._asks_for(other)
+            and self._demand.tasks(other)
             for other in self._full
         )
-
-    def _asks_for(self, course: Course) -> Sequence[str]:
-        """The tasks of this course: those that are fast beyond the free places, the others by them."""
-        tasks = self._tasks[course.kind]
-        if course.kind is Kind.ISOLATED:
-            return tasks
-        return [name for name in tasks if self._executor.pace.is_fast(name) is course.is_prefetch]
-
-    def _demand(self, course: Course) -> tuple[Sequence[str], int]:
-        """Which tasks, and how many, this course could start now."""
-        shift, executor = self._shift, self._executor
-        tasks = self._tasks[course.kind]
-        fast = (
-            [name for name in tasks if executor.pace.is_fast(name)]
-            if course.kind is not Kind.ISOLATED
-            else []
-        )
-        limit = executor.room(course.kind) - shift.buffer.count(course.kind)
-        if course.is_prefetch:
-            tasks = fast
-            slowest = max((executor.pace.mean(name) for name in tasks), default=1.0)
-            seconds = shift.settings.poll / 2 if slowest < VERY_FAST_SECONDS else self._bridge()
-            soon = int(executor.places(course.kind) * seconds / max(slowest, 1e-6))
-            ahead = min(AHEAD_MAX, soon) if len(shift.outbox) < UNSETTLED_MAX else 0
-            # Many at once, or as many as there are places: what is left in hand lasts until the answer comes.
-            if len(shift.buffer) <= ahead // 2:
-                limit = max(limit, ahead - len(shift.buffer))
-        elif fast:
-            tasks = [name for name in tasks if name not in fast]
-            limit = executor.room_for_slow(course.kind) if tasks else 0
-        if course.share.limit is not None:
-            limit = min(limit, course.share.limit - self._in_hand(course.share.name))
-        return tasks, min(limit, PREFETCH_MAX)
-
-    def _bridge(self) -> float:
-        return min(max(AHEAD_SECONDS, AHEAD_ROUND_TRIPS * self._round_trip), AHEAD_SECONDS_MAX)
-
-    def _in_hand(self, queue: str) -> int:
-        shift = self._shift
-        running = sum(run.job.queue == queue for run in list(shift.runs.values()))
-        return running + sum(held.job.queue == queue for held in shift.buffer)
 
     async def _claim(self, course: Course, tasks: Sequence[str], limit: int) -> None:
         shift = self._shift
@@ -357,7 +275,7 @@ class Claiming:
                 self.back.took(now, walk.seconds, course, from_the_first=walk.is_back)
         if jobs:
             self._fallow.was_not(course)
-            self._round_trip += MEMORY_OF_ROUND_TRIP * (now - began - self._round_trip)
+            self._demand.learn(now - began)
             self._fruitful = self._courses.index(course)
         last = until if is_over else Cursor(jobs[-1].line, jobs[-1].id) if jobs else after
         if errand is not None:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
-from unstuck.engine.claiming import AHEAD_MAX, Claiming
+from unstuck.engine.claiming import Claiming
+from unstuck.engine.demand import AHEAD_MAX
 from unstuck.engine.handler import Kind
 from unstuck.engine.settling import SOON_SECONDS
 from unstuck.engine.worker import Worker
