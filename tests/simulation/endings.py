@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from tests.simulation.loop import Process
 from tests.simulation.seen import COUNTS, SLACK, Attempt, Seen
@@ -144,21 +143,11 @@ class Endings:
             and each.started_at < process.died_at - SLACK
             and (each.ended_at is None or each.ended_at > process.died_at)
             and each.stopped_at is None
-            and not self._was_given_up(job_id, each)
         ]
         if process.is_dead and beside and not is_suspect:
             self._seen.find(
                 "crashes convict the guilty", f"counts a crash, with {len(beside)} beside it", before.id
             )
-
-    def _was_given_up(self, job_id: UUID, attempt: Attempt) -> bool:
-        """Whether it is a thread that did not end at its timeout: its worker has given it up and shows it no more,
-        so that nobody can know of it when it takes its process along."""
-        row = self._seen.rows.get(job_id)
-        if row is None or row.task != "plain" or not row.timeout_us:
-            return False
-        given_up_at = attempt.started_at + row.timeout_us / 1_000_000 + self._world.settings.timeout_grace
-        return given_up_at <= attempt.process.died_at
 
     def _failed(self, attempt: Attempt | None, job: Any) -> None:
         now = self._seen.now

@@ -1,7 +1,7 @@
 """After a child's death: its row ends first, its jobs are settled second, by what its page shows.
 
-Only what was *running* in the dead process can have killed it, and only if it was alone there is the
-crash certainly its own; several are counted a loss each. What had not started, what had ended without
+Only what was *running* in the dead process can have killed it, or what had been given up there without coming back;
+and only if it was alone is the crash certainly its own; several are counted a loss each. What had not started, what had ended without
 its ending being recorded, what ran in a process of its own, and everything in a child that we killed for
 other reasons than its own stall, goes back to its place in line uncounted.
 """
@@ -74,7 +74,8 @@ def judge_owned(
     """One verdict for everything that the dead worker still owned; `ids` remembers those that were drawn."""
     ids = {} if ids is None else ids
     phases = {(slot.job_id, slot.fence): slot.phase for slot in started}
-    running = [job for job in owned if phases.get((job.id, job.fence)) is Phase.RUNNING]
+    running = sum(phases.get((job.id, job.fence)) is Phase.RUNNING for job in owned)
+    abandoned = sum(slot.phase is Phase.ABANDONED for slot in started)
     verdicts: list[Verdict] = []
     for job in owned:
         phase = phases.get((job.id, job.fence), Phase.EMPTY)
@@ -82,11 +83,12 @@ def judge_owned(
         if phase is not Phase.RUNNING or not is_own_death:
             has_started = phase is not Phase.EMPTY
             verdicts.append(judging.handed_back(job, verdict_id, worker_id, started=has_started, why=reason))
-        elif len(running) == 1:
+        elif running + abandoned == 1:
             crash = Reason.STALLED if reason == STALLED else Reason.CRASHED
             verdicts.append(rescuing.crashed(job, verdict_id, worker_id, detail, reason=crash))
         else:
-            why = f"{reason}, with {len(running)} attempts running in it"
+            given_up = f" and {abandoned} given up" if abandoned else ""
+            why = f"{reason}, with {running} attempts running{given_up} in it"
             verdicts.append(rescuing.lost(job, verdict_id, worker_id, why))
     return verdicts
 

@@ -298,7 +298,8 @@ class Executor:
             return  # it is still at work: only who has ended this process may give it to somebody else
         if run.kind is Kind.PLAIN:
             self._pool.abandon()
-        self._turning.conclude(run, self._turning.stopped(run))
+        is_here = run.kind is not Kind.ISOLATED
+        self._turning.conclude(run, self._turning.stopped(run), is_abandoned=is_here)
 
     def put_off(self, job: ClaimedJob) -> None:
         """A suspect found no free place of its own: let it come again in a second."""

@@ -56,6 +56,8 @@ class Phase(IntEnum):
     RUNNING = 1
     ENDED = 2
     ISOLATED = 3
+    ABANDONED = 4
+    """Given up after its timeout and settled, and still in this process, which it may take along."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,12 +152,17 @@ class Turning:
         verdict = judging.handed_back(run.job, run.verdict_id, self._shift.id, started=True, why=why)
         self.conclude(run, verdict, is_to_rest=True)
 
-    def conclude(self, run: Run, verdict: Verdict, *, is_to_rest: bool = False) -> None:
-        """This is how it ended: its place is free, and its slot stays until the store has the ending."""
-        self._close(run, verdict, is_to_rest=is_to_rest)
+    def conclude(
+        self, run: Run, verdict: Verdict, *, is_to_rest: bool = False, is_abandoned: bool = False
+    ) -> None:
+        """This is how it ended: its place is free, and its slot stays until the store has the ending; for ever, where
+        what was called has not come back."""
+        self._close(run, verdict, is_to_rest=is_to_rest, is_abandoned=is_abandoned)
         self._turn()
 
-    def _close(self, run: Run, verdict: Verdict, *, is_to_rest: bool = False) -> None:
+    def _close(
+        self, run: Run, verdict: Verdict, *, is_to_rest: bool = False, is_abandoned: bool = False
+    ) -> None:
         shift = self._shift
         if run.patience is not None:
             run.patience.cancel()
@@ -167,8 +172,8 @@ class Turning:
             self.rest(run.kind)
         else:
             self._free[run.kind] += 1
-        shift.page.set_phase(run.slot, ENDED)
-        shift.put(verdict, run.ended_at or shift.env.now(), run.slot)
+        shift.page.set_phase(run.slot, Phase.ABANDONED if is_abandoned else ENDED)
+        shift.put(verdict, run.ended_at or shift.env.now(), None if is_abandoned else run.slot)
 
     def _turn(self) -> None:
         """See that places are filled and endings sent after all that ends in this turn of the loop."""

@@ -218,4 +218,22 @@ MUTANTS = (
             "conformance/test_operators.py::test_an_ended_job_is_revived_as_a_new_generation_at_the_end_of_the_line -k sqlite",
         ),
     ),
+    Mutant(
+        "an_expiry_ends_who_was_revived",
+        "storage/memory/jobs.py",
+        "    if verdict.event is Event.EXPIRE and job.expires_at is None:\n        return Answer.REFUSED",
+        "    if False:\n        return Answer.REFUSED",
+        "A job that was revived between two sweeps which had both seen it expire is ended by the second.",
+        "One ending per generation.",
+        ("conformance/test_operators.py -k memory", "seeds memory"),
+    ),
+    Mutant(
+        "an_expiry_ends_who_was_revived_in_sql",
+        "storage/sql/common.sql",
+        "    AND (j.expires_at IS NOT NULL OR NOT v.is_expiry)\n",
+        "",
+        "The same where the store is a database.",
+        "One ending per generation.",
+        ("conformance/test_operators.py -k sqlite", "seeds sqlite"),
+    ),
 )

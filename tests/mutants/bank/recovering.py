@@ -164,7 +164,7 @@ MUTANTS = (
     Mutant(
         "neighbours_are_convicted",
         "engine/burying.py",
-        "        elif len(running) == 1:",
+        "        elif running + abandoned == 1:",
         "        elif running:",
         "A crash is counted for each of several attempts that ran in the dead process.",
         "Crashes convict only the guilty.",

@@ -35,6 +35,10 @@ DIED = "died: signal SIGKILL"
         ([Phase.RUNNING, Phase.ENDED], DIED, [CRASH, NOTHING]),
         ([Phase.RUNNING, Phase.ISOLATED], DIED, [CRASH, NOTHING]),
         ([Phase.EMPTY], DIED, [NOTHING]),
+        ([Phase.RUNNING, Phase.ABANDONED], DIED, [LOSS]),
+        ([Phase.RUNNING, Phase.ABANDONED], STALLED, [LOSS]),
+        ([Phase.RUNNING, Phase.ABANDONED], "withdrawn", [NOTHING]),
+        ([Phase.ABANDONED], DIED, []),
         ([Phase.RUNNING], "withdrawn", [NOTHING]),
         ([Phase.RUNNING, Phase.RUNNING], "stopped", [NOTHING, NOTHING]),
     ],
@@ -47,9 +51,12 @@ def test_a_crash_is_counted_for_what_ran_alone_and_nothing_for_what_did_not_run(
         Started(job.id, job.fence, phase, 0.0) for job, phase in zip(owned, phases, strict=True) if phase
     ]
     died = reason in (DIED, STALLED)
+    # What was given up has its ending: it is on the page, and not owned any more.
+    owned = [job for job, phase in zip(owned, phases, strict=True) if phase is not Phase.ABANDONED]
     verdicts = judge_owned(owned, slots, WORKER_ID, reason, {"signal": "SIGKILL"}, died, Env())
     assert [verdict.counts for verdict in verdicts] == counts
-    assert [verdict.started for verdict in verdicts] == [phase is not Phase.EMPTY for phase in phases]
+    settled = [phase for phase in phases if phase is not Phase.ABANDONED]
+    assert [verdict.started for verdict in verdicts] == [phase is not Phase.EMPTY for phase in settled]
 
 
 @pytest.mark.parametrize(("reason", "crashes"), [(DIED, 1), (STALLED, 1), ("withdrawn", 0), ("stopped", 0)])

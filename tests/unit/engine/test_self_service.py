@@ -129,3 +129,44 @@ def test_behind_a_loop_that_stands_still_threads_stop_and_their_slots_say_what_h
         bench.executor.close()
 
     asyncio.run(story())
+
+
+def test_what_was_given_up_stays_on_the_page_and_its_thread_comes_back_to_nobody_elses_slot() -> None:
+    """A slot that was freed with its ending was another job's when the thread came back and wrote there that it had ended."""
+
+    async def story() -> None:
+        started = {number: threading.Event() for number in (1, 2)}
+        may_end = {number: threading.Event() for number in (1, 2)}
+        order: list[UUID] = []
+
+        def work() -> None:
+            order.append(current().id)
+            number = len(order)
+            started[number].set()
+            assert may_end[number].wait(SECONDS)
+
+        bench = Bench(Task(work), threads=1, slots=2, timeout_grace=0.01)
+        bench.add(2)
+        claimed = bench.do(bench.store.claim(bench.shift.id, "default", ["t"], 2))
+        bench.executor.take(claimed, bench.page.withdrawn, bench.seconds)
+        await until(started[1].is_set)
+        run = bench.shift.runs[order[0], 1]
+        bench.executor._time_out(run)  # pyright: ignore[reportPrivateUsage]
+        await until(lambda: bench.shift.outbox)
+        await bench.settling.round()
+        assert bench.job(order[0]).failures == 1 and not bench.shift.outbox
+        await until(started[2].is_set)
+        shown = {(order[0], Phase.ABANDONED), (order[1], Phase.RUNNING)}
+        assert {(slot.job_id, slot.phase) for slot in bench.page.started()} == shown
+        may_end[1].set()
+        await until(lambda: run.ended_at)
+        await until(
+            lambda: (order[0], Phase.ABANDONED) not in {(s.job_id, s.phase) for s in bench.page.started()}
+        )
+        assert (order[1], Phase.RUNNING) in {(slot.job_id, slot.phase) for slot in bench.page.started()}
+        assert bench.page.wants_replacement
+        may_end[2].set()
+        await until(lambda: bench.shift.outbox)
+        bench.executor.close()
+
+    asyncio.run(story())
