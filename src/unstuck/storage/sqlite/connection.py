@@ -168,8 +168,11 @@ class SqliteConnection:
 
     @property
     def rows_changed(self) -> int:
-        """How many rows this connection has changed since it was opened."""
-        return self._raw.total_changes
+        """How many rows this connection has changed since it was opened; 0 of one that is closed."""
+        try:
+            return self._raw.total_changes
+        except sqlite3.ProgrammingError:
+            return 0
 
     def interrupt(self) -> None:
         """Stop what another thread is executing on this connection; its transaction is undone."""

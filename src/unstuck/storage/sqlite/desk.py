@@ -109,8 +109,8 @@ class Desk:
     def _tell(self) -> None:
         told, connection = self._checkpointing, self._connection
         if told is not None and connection is not None:
-            changed, self._changed = connection.rows_changed - self._changed, connection.rows_changed
-            told.wrote(changed, is_quiet=self._errands.empty())
+            before, self._changed = self._changed, connection.rows_changed
+            told.wrote(max(0, self._changed - before), is_quiet=self._errands.empty())
 
     def _run(self, errand: Errand) -> Any:
         if errand.deadline is not None and time.monotonic() >= errand.deadline:
