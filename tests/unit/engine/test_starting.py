@@ -58,7 +58,9 @@ def test_what_finds_no_thread_goes_back_and_its_place_rests(monkeypatch: pytest.
     monkeypatch.setattr(ThreadPool, "call", call)
     job = worked(Task(lambda: None), lambda job: job.is_final)
     assert (job.state, job.failures, refusals) == (State.SUCCEEDED, 0, 0)
-    assert job.handbacks >= 3, "once for each refusal; on a busy machine also what waited for longer than a poll"
+    assert job.handbacks >= 3, (
+        "once for each refusal; on a busy machine also what waited for longer than a poll"
+    )
 
 
 def test_an_isolated_attempt_that_finds_no_process_goes_back_and_its_place_rests(
