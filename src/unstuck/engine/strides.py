@@ -32,6 +32,10 @@ ERRANDS_MAX = 3
 SHARE = 0.05
 """Of a worker's time, spent in walking in vain while others have something to claim."""
 
+REST_MAX = 0.25
+"""Seconds: so long is rested after a stride at most. One that takes more than a twentieth of it waits for a lock or for the
+processor, and to rest for longer would leave what stands behind a short queue there for a minute (a storm on SQLite)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Errand:
@@ -110,13 +114,13 @@ class Strides(Generic[C]):
         """A stride in vain ends now."""
         walk = self._walks.setdefault(course, stride)
         walk.seconds += 0.0 if walk is stride else stride.seconds
-        walk.goes_on_at, walk.may_look = now + stride.seconds / SHARE, True
+        walk.goes_on_at, walk.may_look = now + _rest_after(stride.seconds), True
 
     def was_in_vain(self, course: C, now: float, seconds: float) -> None:
         """An errand that took so long ends now, and has brought nothing: it is paid like a stride."""
         walk = self._walks.get(course)
         if walk is not None:
-            walk.goes_on_at = max(walk.goes_on_at, now + seconds / SHARE)
+            walk.goes_on_at = max(walk.goes_on_at, now + _rest_after(seconds))
 
     def arrived(self, course: C, stride: Walk) -> Walk:
         """The walk whose last stride this is: there was something, or the end of the queue."""
@@ -168,6 +172,10 @@ class Strides(Generic[C]):
         left = errand.count - brought
         if left > 0 and (is_full or (errand.to is not None and last.before(errand.to))):
             self.send(course, Errand(last, left, errand.to, errand.is_sure))
+
+
+def _rest_after(seconds: float) -> float:
+    return min(seconds / SHARE, REST_MAX)
 
 
 def _is_behind(place: Cursor | None, other: Cursor | None) -> bool:

@@ -8,7 +8,7 @@ from uuid import UUID
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
 from unstuck.engine.handler import Kind
-from unstuck.engine.strides import NOBODY, SHARE, Strides
+from unstuck.engine.strides import NOBODY, REST_MAX, SHARE, Strides, Walk
 from unstuck.storage.protocol import Cursor
 
 STRIDE = 5
@@ -166,6 +166,14 @@ def test_a_course_that_asks_for_nothing_any_more_keeps_nobody_from_walking() -> 
         assert bench.seconds - began < (len(passed) + 1) * SECONDS
 
     asyncio.run(story())
+
+
+def test_a_stride_that_waited_for_long_is_not_taken_for_work() -> None:
+    strides: Strides[str] = Strides(3.0, STRIDE)
+    strides.walked("course", 10.0, Walk(is_own=True, is_back=True, seconds=3.0))
+    assert strides.rests("course", 10.0) and not strides.rests("course", 10.0 + REST_MAX)
+    strides.was_in_vain("course", 11.0, 3.0)
+    assert strides.rests("course", 11.0) and not strides.rests("course", 11.0 + REST_MAX)
 
 
 def test_errands_in_vain_are_paid_like_strides_and_leave_every_other_turn_to_them() -> None:
