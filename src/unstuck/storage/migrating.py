@@ -137,12 +137,25 @@ def climb(
     connection: BlockingConnection, dialect: Dialect, rungs: Sequence[Rung], event_log: bool = False
 ) -> list[Rung]:
     """Apply the steps that are missing, and renew or turn on the event log; answers what was done now."""
-    done = [rung for rung in rungs if run(connection, _apply(dialect, rungs, rung))]
+    done = run(connection, _found(dialect, rungs))
+    done += [rung for rung in rungs if run(connection, _apply(dialect, rungs, rung))]
     is_kept = event_log or run(connection, log.in_force()) not in (None, log.OFF)
     # A step may have made a table anew, and a table takes its triggers along.
     if is_kept and run(connection, log.turn_on(dialect, anew=bool(done))):
         done.append(event_log_rung(dialect))
     return done
+
+
+@planned(Mode.TRANSACTION)
+def _found(dialect: Dialect, rungs: Sequence[Rung]) -> Requests[list[Rung]]:
+    """All steps at once in a store that has none: nobody ever sees a part of them and takes it for an old store."""
+    yield Statement(LOCK_MIGRATIONS)
+    stands = yield from _status(dialect, rungs)
+    if stands.state != "empty":
+        return []
+    for rung in rungs:
+        yield from _step(dialect, rung)
+    return list(rungs)
 
 
 def event_log_rung(dialect: Dialect) -> Rung:
@@ -170,9 +183,13 @@ def _apply(dialect: Dialect, rungs: Sequence[Rung], rung: Rung) -> Requests[bool
         raise SchemaMismatch(stands.sentence)
     if rung.number in stands.applied:
         return False
+    yield from _step(dialect, rung)
+    return True
+
+
+def _step(dialect: Dialect, rung: Rung) -> Requests[None]:
     yield Script(f"step {rung.number}", dialect.resolve(rung.text, rung.name))
     yield Statement(RECORD_STEP, rows=[{"number": rung.number, "name": rung.name, "checksum": rung.checksum}])
-    return True
 
 
 def _status(dialect: Dialect, rungs: Sequence[Rung]) -> Requests[Status]:
