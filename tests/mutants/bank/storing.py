@@ -184,8 +184,8 @@ MUTANTS = (
     Mutant(
         "a_step_is_recorded_by_itself",
         "storage/migrating.py",
-        "@planned(Mode.TRANSACTION)\ndef _apply(",
-        "@planned(Mode.WRITE)\ndef _apply(",
+        "@planned(Mode.TRANSACTION)\ndef _found(",
+        "@planned(Mode.WRITE)\ndef _found(",
         "A step of the schema and its record are two transactions.",
         "A step happened, with its record, or left nothing.",
         ("storage/test_migrating.py -k postgres",),
