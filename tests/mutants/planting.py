@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.mutants.mutant import ROOT, Mutant
 
-FOLDERS = ("src", "tests", "docs")
+FOLDERS = ("src", "tests", "docs", "benchmarks")
 LEFT_OUT = ("test_bank.py", ".hypothesis", ".pytest_cache")
 """The bank's own test would catch every mutant, by looking at the text."""
 

@@ -236,11 +236,12 @@ class Claiming:
             after, limit = errand.start, min(limit, errand.count)
         until = self._strides.end(course, after)
         self._sent_back.discard(course)
-        withdrawn, began = shift.page.withdrawn, shift.env.now()
+        withdrawn = shift.page.withdrawn
+        began = shift.env.now()
         shift.claims_in_flight += 1
         try:
-            place = (after,) if until is None else (after, until)
-            jobs = await self._sent(shift.store.claim(shift.id, course.share.name, tasks, limit, *place))
+            plan = shift.store.claim(shift.id, course.share.name, tasks, limit, after, until)
+            jobs = await self._sent(plan)
         except BaseException:
             self._has_failed = True
             shift.reconcile_now()
@@ -250,7 +251,7 @@ class Claiming:
             shift.claims_made += 1
             shift.gave_up_something()
         self._has_failed = False
-        shift.page.round_trip = now = shift.env.now()
+        now = shift.page.round_trip = shift.env.now()
         if course.share.name in self._hinted and len(jobs) < limit:
             # The look that follows every hint is cheaper than asking course by course whether there is more.
             self._hinted.discard(course.share.name)
@@ -260,7 +261,8 @@ class Claiming:
         is_end, is_over = is_short and until is None, is_short and until is not None
         if errand is None and not (jobs and is_over):
             self._full.pop(course, None)
-            self._full |= {} if is_short else {course: None}
+            if not is_short:
+                self._full[course] = None
         highest = self._highest.get(course)
         walk = Walk(
             is_own=after is not None and after.id != NOBODY,
@@ -310,7 +312,8 @@ class Claiming:
                 # A job that was put back in line: those of the next moments stand before it.
                 last = Cursor(back.now_us, NOBODY)
             seen = Cursor(back.now_us - back.slack_us, NOBODY)
-            last = seen if is_end and (last is None or last.before(seen)) else last
+            if is_end and (last is None or last.before(seen)):
+                last = seen
         if last is not None and (highest is None or highest.before(last)):
             self._highest[course] = highest = last
         return highest if is_end else last

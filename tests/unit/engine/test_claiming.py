@@ -24,8 +24,8 @@ def test_a_queue_is_empty_only_when_a_claim_from_its_head_says_so(
     """Either each claim brings less than there is, or what comes next stands in front of what was taken."""
     claim = MemoryStore.claim
 
-    def one(store: MemoryStore, worker: Any, queue: str, tasks: Any, limit: int, after: Any) -> Any:
-        return claim(store, worker, queue, tasks, 1 if short else limit, after)
+    def one(store: MemoryStore, worker: Any, queue: str, tasks: Any, limit: int, *place: Any) -> Any:
+        return claim(store, worker, queue, tasks, 1 if short else limit, *place)
 
     monkeypatch.setattr(MemoryStore, "claim", one)
 
