@@ -120,8 +120,10 @@ class Endings:
         self._seen.counts["crashes"] += 1
         is_suspect = before.crashes >= 2 or before.losses >= 3
         if attempt is None:
-            # Of a host that was lost nobody knows what had started: whoever was alone on it, and a suspect, is convicted.
-            is_unseen = worker is not None and str(worker.reason) == "lapsed" and is_suspect
+            # What had started is on a page that goes with its supervisor: whoever was alone, and a suspect, is
+            # convicted where that died too, be it before it saw its child's death or before it judged by it.
+            reasons = ("lapsed", "died")
+            is_unseen = worker is not None and is_suspect and str(worker.reason).startswith(reasons)
             if not is_unseen:
                 self._seen.find(
                     "crashes convict the guilty", "counts a crash, and had not started", before.id
