@@ -24,10 +24,19 @@ ONLY =
 PYTEST = $(BIN)/python -m pytest
 # Timing never beside processor-bound work. Real processes that must end right, however long it takes, run among the
 # others of the first group; those that are judged by seconds, and mostly wait for a lease to pass, run beside each
-# other; what counts milliseconds runs alone.
+# other; what counts milliseconds runs alone. The last two say where their few tests are (a tidy test knows whether
+# that is all of them): to collect everything costs each process of the runner more than many of these tests do.
 FIRST_GROUP = -n $(WORKERS) --dist worksteal --durations=15 -m "not waits and not timing"
-WAITING_GROUP = -n 4 --dist worksteal --durations=5 -m waits
-TIMED_GROUP = --durations=5 -m timing
+WAITING_GROUP = -n 4 --dist worksteal --durations=5 -m waits tests/processes
+TIMED_GROUP = --durations=5 -m timing tests/processes tests/storage
+
+# Hundreds of processes of the tests import the same files, and whoever may not keep what it has compiled compiles
+# all of them each time. `make clean` takes it away.
+unexport PYTHONDONTWRITEBYTECODE
+
+# To look for the tests compiles them. It is done once, where a processor would be idle beside the types, and not by
+# each process of the runner at the same moment; what goes wrong in it is said by the first group.
+COMPILE_TESTS = $(PYTEST) --collect-only -qq >/dev/null 2>&1
 
 # A storm has the machine to itself; its seed stays the same from run to run, so that two runs can be compared.
 CHAOS = $(BIN)/python -m tests.chaos
@@ -89,10 +98,9 @@ format: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	@failed=0; set -x; \
-	$(BIN)/mypy & mypy=$$!; \
+	( failed=0; $(BIN)/mypy || failed=1; $(BIN)/python tests/typing/check.py || failed=1; exit $$failed ) & others=$$!; \
 	$(BIN)/pyright --pythonpath $(BIN)/python || failed=1; \
-	wait $$mypy || failed=1; \
-	if [ -f tests/typing/check.py ]; then $(BIN)/python tests/typing/check.py || failed=1; fi; \
+	wait $$others || failed=1; \
 	exit $$failed
 
 layers: $(VENV)/.dev
@@ -101,9 +109,11 @@ layers: $(VENV)/.dev
 # Every part runs even when an earlier one failed; the exit code is that of the whole.
 test: $(VENV)/.dev
 	@failed=""; \
+	$(COMPILE_TESTS) & compiling=$$!; \
 	for part in lint types layers; do \
 		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
+	wait $$compiling; \
 	echo "== first group: everything that is not judged by seconds =="; \
 	tests/timed.sh $(PYTEST) $(FIRST_GROUP) || failed="$$failed first-group"; \
 	echo "== real processes that wait =="; \

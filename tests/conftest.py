@@ -6,7 +6,9 @@ of the run lists those by name, so that a green line never hides what was not lo
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Generator
 
 import hypothesis
 import pytest
@@ -24,12 +26,14 @@ pytest_plugins = ["tests.servers.leaks", "tests.servers.fixtures"]
 NOT_RUN_HERE = "not run here:"
 WAITING = tuple(
     f"tests/processes/test_{name}"
-    for name in ("deadly_tasks.py::test_what", "freezes", "idle", "kills", "outages", "stops")
+    for name in ("outages", "freezes", "kills", "stops", "deadly_tasks.py::test_what")
 )
-"""Tests of real processes that mostly wait for a lease to pass: some side by side take nothing from each other."""
+"""Tests of real processes that mostly wait for a lease to pass: some side by side take nothing from each other.
+Those that take longest come first."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     for item in items:
         if item.nodeid.startswith("tests/processes/"):
             item.add_marker(pytest.mark.processes)
@@ -37,8 +41,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=["MachineTooSlow"]))
         if item.nodeid.startswith(WAITING):
             item.add_marker(pytest.mark.waits)
+    yield  # what this run leaves out goes here
+    if all(item.get_closest_marker("waits") for item in items):
+        items.sort(key=lambda item: [item.nodeid.startswith(name) for name in WAITING], reverse=True)
+        items[:] = dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
     # They take longest: one process of the runner begins with them, and the others take the rest off its hands.
     items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+
+
+def dealt(items: list[pytest.Item], hands: int) -> list[pytest.Item]:
+    """The same in an order in which each process of the runner, which gets its share in one piece, begins with one
+    of the first: what takes longest must not be begun last."""
+    shares: list[list[pytest.Item]] = [[] for _ in range(hands)]
+    sizes = [(len(items) + hand) // hands for hand in range(hands)]
+    for item in items:
+        open_ones = [share for share, size in zip(shares, sizes, strict=True) if len(share) < size]
+        min(open_ones, key=len).append(item)
+    return [item for share in shares for item in share]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
