@@ -7,6 +7,8 @@ function in the database, which stands still or, through the pooler, also runs b
 from __future__ import annotations
 
 import sqlite3
+import tempfile
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -56,13 +58,27 @@ class SqlGround(Ground):
         self.empty()
 
 
+@cache
+def _file() -> bytes:
+    """An empty store, made once: to make its tables takes longer than many a test."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "jobs.db"
+        keeper = SqliteKeeper(path)
+        keeper.migrator.apply()
+        keeper.close()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return path.read_bytes()
+
+
 class SqliteGround(SqlGround):
     examples = 60
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
-        folder: Path = request.getfixturevalue("tmp_path")
+        path: Path = request.getfixturevalue("tmp_path") / "jobs.db"
+        path.write_bytes(_file())
         self.clock = Clock()
-        self.keeper = SqliteKeeper(folder / "jobs.db", clock=self.clock)
+        self.keeper = SqliteKeeper(path, clock=self.clock)
 
     def elapse(self, us: int) -> None:
         self.clock.now_us += us
