@@ -45,8 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     if all(item.get_closest_marker("waits") for item in items):
         items.sort(key=lambda item: [item.nodeid.startswith(name) for name in WAITING], reverse=True)
         items[:] = dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
-    # They take longest: one process of the runner begins with them, and the others take the rest off its hands.
-    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+    else:
+        # They take longest: one process of the runner begins with them, and the others take the rest off its hands.
+        items.sort(key=lambda item: item.get_closest_marker("processes") is None)
 
 
 def dealt(items: list[pytest.Item], hands: int) -> list[pytest.Item]:
