@@ -27,7 +27,7 @@ PYTEST = $(BIN)/python -m pytest
 # other; what counts milliseconds runs alone. The last two say where their few tests are (a tidy test knows whether
 # that is all of them): to collect everything costs each process of the runner more than many of these tests do.
 FIRST_GROUP = -n $(WORKERS) --dist worksteal --durations=15 -m "not waits and not timing"
-WAITING_GROUP = -n 4 --dist worksteal --durations=5 -m waits tests/processes
+WAITING_GROUP = -n 4 --dist worksteal --durations=5 -m waits tests/processes tests/storage/test_postgres_together.py
 TIMED_GROUP = --durations=5 -m timing tests/processes tests/storage
 
 # Hundreds of processes of the tests import the same files, and whoever may not keep what it has compiled compiles

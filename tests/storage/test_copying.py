@@ -26,14 +26,6 @@ SAME = (
 )
 
 
-@pytest.fixture
-def keeper(postgres_url: str) -> Iterator[PostgresKeeper]:
-    keeper = PostgresKeeper(postgres_url)
-    keeper.migrator.apply()
-    yield keeper
-    keeper.close()
-
-
 def alike(count: int = MANY, **said: Any) -> Alike:
     like = NewJob(**{"id": uuid7(), "queue": "q ü", "task": "t", "args": "{}", "labels": {"a": '"ü'}} | said)
     ids = sorted(uuid7() for _ in range(count))

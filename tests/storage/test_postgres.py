@@ -30,14 +30,6 @@ from unstuck.storage.protocol import Filter
 
 
 @pytest.fixture
-def keeper(postgres_url: str) -> Iterator[PostgresKeeper]:
-    keeper = PostgresKeeper(postgres_url)
-    keeper.migrator.apply()
-    yield keeper
-    keeper.close()
-
-
-@pytest.fixture
 def private_keeper(private_postgres: PostgresServer) -> Iterator[PostgresKeeper]:
     keeper = PostgresKeeper(private_postgres.create_database())
     keeper.migrator.apply()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -16,14 +16,6 @@ from unstuck.model.worker import NewWorker
 from unstuck.rules import judging
 from unstuck.storage.plan import Mode, Statement
 from unstuck.storage.postgres.keeper import PostgresKeeper
-
-
-@pytest.fixture
-def keeper(postgres_url: str) -> Iterator[PostgresKeeper]:
-    keeper = PostgresKeeper(postgres_url)
-    keeper.migrator.apply()
-    yield keeper
-    keeper.close()
 
 
 def a_job() -> NewJob:
@@ -39,7 +31,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 # Locks and transactions
 
 
-@pytest.mark.timing
+@pytest.mark.waits
 def test_a_client_that_stops_inside_a_transaction_does_not_block_the_rest_for_ever(
     keeper: PostgresKeeper,
 ) -> None:
@@ -58,7 +50,7 @@ def test_a_client_that_stops_inside_a_transaction_does_not_block_the_rest_for_ev
     stopped.close()
 
 
-@pytest.mark.timing
+@pytest.mark.waits
 def test_a_lock_that_is_held_is_a_conflict_and_not_a_wait_for_ever(keeper: PostgresKeeper) -> None:
     job = a_job()
     keeper.run(keeper.store.insert([job]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -22,14 +21,6 @@ from unstuck.storage.postgres.shortcuts import PREPARED_AT
 from unstuck.storage.protocol import Filter
 
 PREPARED = "SELECT count(*) FROM pg_prepared_statements WHERE name = 'unstuck_insert_one'"
-
-
-@pytest.fixture
-def keeper(postgres_url: str) -> Iterator[PostgresKeeper]:
-    keeper = PostgresKeeper(postgres_url)
-    keeper.migrator.apply()
-    yield keeper
-    keeper.close()
 
 
 def a_job(**said: Any) -> NewJob:

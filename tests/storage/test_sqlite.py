@@ -248,13 +248,18 @@ def test_a_file_that_vanishes_is_an_error_and_not_an_empty_store(path: Path, kee
     assert count(keeper) == 1
 
 
-def test_a_full_disk_is_said_and_loses_nothing(keeper: SqliteKeeper) -> None:
-    add(keeper)
+def write_under(keeper: SqliteKeeper, pragma: str) -> None:
+    """Let the next write meet this."""
     connection = keeper.open()
-    connection._raw.execute("PRAGMA max_page_count = 1")
+    connection._raw.execute(f"PRAGMA {pragma}")
     seat = keeper._seats["write"]
     seat.close()
     seat._connection = connection
+
+
+def test_a_full_disk_is_said_and_loses_nothing(keeper: SqliteKeeper) -> None:
+    add(keeper)
+    write_under(keeper, "max_page_count = 1")
     with pytest.raises(StoreUnavailable, match="the disk is full"):
         keeper.run(keeper.store.insert([NewJob(uuid7(), "q", "t", f'{{"x": "{"y" * 200_000}"}}')]))
     assert count(keeper) == 1
@@ -264,11 +269,7 @@ def test_a_full_disk_is_said_and_loses_nothing(keeper: SqliteKeeper) -> None:
 
 def test_a_file_that_may_not_be_written_is_said(keeper: SqliteKeeper) -> None:
     add(keeper)
-    connection = keeper.open()
-    connection._raw.execute("PRAGMA query_only = ON")
-    seat = keeper._seats["write"]
-    seat.close()
-    seat._connection = connection
+    write_under(keeper, "query_only = ON")
     with pytest.raises(StoreUnavailable, match="is read-only"):
         add(keeper)
 
