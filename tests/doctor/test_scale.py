@@ -26,7 +26,7 @@ from unstuck.storage.postgres.keeper import PostgresKeeper
 from unstuck.storage.sql.library import Style
 from unstuck.storage.sqlite.keeper import SqliteKeeper
 
-ROWS = 200_000
+ROWS = 40_000
 LARGE = ("jobs", "attempts", "job_logs")
 WHOLE_FILE = {"integrity"}
 """Statements that read everything by their nature, and so have a deadline."""

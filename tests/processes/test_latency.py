@@ -17,7 +17,7 @@ from tests.processes.waiting import until
 from tests.processes.witness import Witness
 from unstuck.engine.env import boottime
 
-SAMPLES = 200
+SAMPLES = 100
 MEDIAN_MS = 10.0
 COMMITS = 8
 """On a machine so busy that one commit takes milliseconds, a start may take as long as this many of them: the
@@ -61,7 +61,7 @@ def latency(witness: Witness, connection: psycopg.Connection[Any], commits: list
     began = boottime()
     commits.append((began - before) * 1000.0)
     job = idle_tasks.stamp.enqueue()
-    (start,) = until(lambda: witness.starts(job.id), PATIENCE, "the job starts")
+    (start,) = until(lambda: witness.starts(job.id), PATIENCE, "the job starts", pause=0.02)
     rested = boottime() + 0.06
-    until(lambda: boottime() > rested, 1.0, "the hints of this job are over")
+    until(lambda: boottime() > rested, 1.0, "the hints of this job are over", pause=0.02)
     return (start.at - began) * 1000.0
