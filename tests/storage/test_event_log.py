@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.trying import new_job, new_worker
 from unstuck.model.errors import SchemaMismatch
+from unstuck.model.happening import LoggedEvent
 from unstuck.rules import judging
 from unstuck.storage.memory.recording import JOB, POLICY, WORKER
 from unstuck.storage.opening import Keeper, open_keeper
@@ -151,3 +155,51 @@ def test_facts_are_json_that_anybody_can_read(url: str, keepers: list[Keeper]) -
     (line,) = keeper.run(keeper.store.events())
     assert json.loads(json.dumps(dict(line.facts))) == line.facts
     assert "args" not in line.facts
+
+
+CREATOR = """
+import sys, time
+from unstuck import App
+
+def greet() -> None: ...
+
+for line in sys.stdin:
+    url, moment = line.split()
+    with App(url, event_log=True) as app:
+        task = app.task(greet, name="greet")
+        while time.time() < float(moment):
+            pass
+        try:
+            print("enqueued", task.enqueue().id, flush=True)
+        except Exception as error:
+            print("failed", repr(error), flush=True)
+"""
+"""Who is told of a file enqueues one job there, at that moment: its first connection creates the file."""
+
+
+def test_two_processes_may_create_one_file_at_once_and_it_has_its_log_from_the_first_job_on(
+    tmp_path: Path, keepers: list[Keeper]
+) -> None:
+    creators = [
+        subprocess.Popen(
+            [sys.executable, "-c", CREATOR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    try:
+        for number in range(30):
+            url = f"sqlite:///{tmp_path / f'jobs{number}.db'}"
+            for creator in creators:
+                print(url, time.time() + 0.02, file=creator.stdin, flush=True)
+            said = [creator.stdout.readline().split(maxsplit=1) for creator in creators if creator.stdout]
+            assert [each[0] for each in said] == ["enqueued"] * 2, said
+            log = {line.record: line.name for line in reversed(list(events_of(keepers, url)))}
+            assert [log.get(each[1].strip()) for each in said] == ["inserted"] * 2
+    finally:
+        for creator in creators:
+            creator.communicate()
+
+
+def events_of(keepers: list[Keeper], url: str) -> Sequence[LoggedEvent]:
+    keeper = opened(keepers, url)
+    return keeper.run(keeper.store.events())

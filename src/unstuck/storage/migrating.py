@@ -10,7 +10,8 @@ Workers and clients only ever ask for the status. `unstuck migrate apply` is wha
 one exception is an SQLite file that was empty when it was opened.
 
 Beside the ladder stands one thing that only some stores have, the event log (`storage.event_log`): where
-the application asks for it, a store without it is behind, and `apply` turns it on.
+the application asks for it, a store without it is behind, and `apply` turns it on; a store that is made then has it from
+the commit on that makes its tables.
 """
 
 from __future__ import annotations
@@ -137,25 +138,29 @@ def climb(
     connection: BlockingConnection, dialect: Dialect, rungs: Sequence[Rung], event_log: bool = False
 ) -> list[Rung]:
     """Apply the steps that are missing, and renew or turn on the event log; answers what was done now."""
-    done = run(connection, _found(dialect, rungs))
-    done += [rung for rung in rungs if run(connection, _apply(dialect, rungs, rung))]
+    done = run(connection, _found(dialect, rungs, event_log))
+    climbed = [rung for rung in rungs if run(connection, _apply(dialect, rungs, rung))]
     is_kept = event_log or run(connection, log.in_force()) not in (None, log.OFF)
     # A step may have made a table anew, and a table takes its triggers along.
-    if is_kept and run(connection, log.turn_on(dialect, anew=bool(done))):
-        done.append(event_log_rung(dialect))
-    return done
+    if is_kept and run(connection, log.turn_on(dialect, anew=bool(climbed))):
+        climbed.append(event_log_rung(dialect))
+    return done + climbed
 
 
 @planned(Mode.TRANSACTION)
-def _found(dialect: Dialect, rungs: Sequence[Rung]) -> Requests[list[Rung]]:
-    """All steps at once in a store that has none: nobody ever sees a part of them and takes it for an old store."""
+def _found(dialect: Dialect, rungs: Sequence[Rung], event_log: bool) -> Requests[list[Rung]]:
+    """All steps at once in a store that has none, with the event log where one is asked for: nobody ever sees a part of
+    them and takes it for an old store, or for one without the log."""
     yield Statement(LOCK_MIGRATIONS)
     stands = yield from _status(dialect, rungs)
     if stands.state != "empty":
         return []
     for rung in rungs:
         yield from _step(dialect, rung)
-    return list(rungs)
+    if not event_log:
+        return list(rungs)
+    yield from log.turn_on(dialect).start()
+    return [*rungs, event_log_rung(dialect)]
 
 
 def event_log_rung(dialect: Dialect) -> Rung:
