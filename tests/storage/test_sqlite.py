@@ -422,38 +422,12 @@ def test_an_ear_hears_a_commit_of_another_connection(path: Path, keeper: SqliteK
     asyncio.run(story())
 
 
-def test_an_ear_waits_for_a_commit_whose_write_it_took_for_that_of_the_one_before(
-    keeper: SqliteKeeper, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The log was written twice before the file was asked, and the disk takes its time for the second commit."""
-    versions = [1, 1, 1, 2]
-    monkeypatch.setattr("unstuck.storage.sqlite.ear.DISK_SECONDS", 60.0)
-
-    async def story() -> None:
-        keeper.open().close()
-        ear = keeper.ear()
-        assert ear is not None
-        monkeypatch.setattr(ear, "_version", 0)
-        monkeypatch.setattr(ear, "_ask_version", lambda: versions.pop(0) if versions[1:] else versions[0])
-        ear._was_written = True  # type: ignore[attr-defined]
-        ear._heard.set()  # type: ignore[attr-defined]
-        hints = aiter(ear)
-        async with asyncio.timeout(10):
-            assert await anext(hints) == frozenset()
-            assert versions == [1, 1, 2]
-            assert await anext(hints) == frozenset()
-        assert versions == [2]
-        await ear.aclose()
-
-    asyncio.run(story())
-
-
 def test_an_ear_that_asks_ever_more_rarely_hears_of_the_next_commit_at_once(
     path: Path, keeper: SqliteKeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job every 20 ms met an ear in its longest pause: half of them waited for its end."""
     monkeypatch.setattr("unstuck.storage.sqlite.ear.DISK_SECONDS", 3600.0)
-    monkeypatch.setattr("unstuck.storage.sqlite.ear.RARER", 100)
+    monkeypatch.setattr("unstuck.storage.sqlite.ear.PAUSES", (0.001, 0.1, 1.0, 10.0))
 
     async def story() -> None:
         ear = keeper.ear()

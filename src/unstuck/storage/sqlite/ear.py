@@ -8,9 +8,10 @@ set means that it is worth a look. Several commits may be one hint.
 A log is written before its commit counts: between the two lies the disk, for some milliseconds or, where
 it is slow, many. Whoever looked at once would see nothing, and then wait for his poll. So after the kernel's
 word the file itself is asked, by `PRAGMA data_version`, whether a commit can be seen: after a millisecond, then
-ever more rarely, so that an idle worker asks little and a hint is late by a few times the commit at most; from the beginning
-again where the kernel speaks meanwhile. One that is seen may be the commit before the one that was heard of; so it is asked on
-for a while, unless the log says that there is only one (`log`).
+ever more rarely, from the beginning again where the log is written meanwhile. One that is seen may be the commit before the
+one that was heard of, unless nothing was written since it could not be seen yet; so the file is asked once more when a disk
+has had its time. That makes two questions per commit that an idle worker hears of, and a hint is late by a few times the commit
+at most. (To read in the log whether there are two commits saves one of the two, for a hundred lines that know its format.)
 
 Whoever enqueues by this library also rings when his commit can be seen, by opening the log for writing and closing it (`files.ring`): then
 the file is asked at once. Where nobody rings (in a transaction of the caller's own, by another program), the pauses bound how late a hint is.
@@ -20,24 +21,24 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import math
 import os
 import sqlite3
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from unstuck.storage.sqlite.log import Log, Mark
-
 LOOK_SECONDS = 0.05
-FIRST_SECONDS = 0.001
-"""After the kernel's word: the shortest time in which a disk may have made a commit durable."""
-RARER = 2
-"""How many times as long as the last the next pause is, as long as nothing more is written."""
-PATIENCE_SECONDS = 1.0
-"""For how long a commit is waited for after the last write to the log."""
+PAUSES = (0.001, 0.0015, 0.0025, 0.005, 0.01, 0.03, 0.1, 0.3, 0.6)
+"""Seconds from the log's last write to the first question, and from each question that saw nothing to the next. The first is
+the shortest time in which a disk may have made a commit durable; behind the last nothing more is waited for."""
 DISK_SECONDS = 0.03
-"""For how long, where one was seen that may be another: a slow disk's time for a commit."""
+"""How long after a commit that may be another the file is asked once more: a slow disk's time for a commit."""
+
+TICK_SECONDS = 0.0005
+"""What is due within this is due now: uvloop knows whole milliseconds, and a shorter rest than half of one is none."""
 
 _IN_MODIFY = 0x2
 _IN_CLOSE_WRITE = 0x8
@@ -54,9 +55,7 @@ class SqliteEar:
     """Hears commits to the file, those of this process too. Made inside the loop that listens."""
 
     def __init__(self, path: Path):
-        self._log = Log(Path(f"{path}-wal"))
-        # The last commit in the log, where it is known that nothing stands behind it that has not been seen.
-        self._mark: Mark | None = None
+        self._log = Path(f"{path}-wal")
         self._heard = asyncio.Event()
         self._was_written = self._was_rung = False
         self._is_closed = False
@@ -89,57 +88,39 @@ class SqliteEar:
                 self._connection = None
 
     async def _hear(self) -> AsyncIterator[frozenset[str]]:
+        now, due = self._loop.time(), math.inf
+        pauses: Iterator[float] = iter(())
+        was_unseen = False
         while not self._is_closed:
-            is_told = await self._told()
-            pause, until = FIRST_SECONDS, 0.0
-            was_unseen = was_seen = False
-            commits: int | None = None
-            mark: Mark | None = None
-            while not self._is_closed and (is_told or self._loop.time() < until):
-                is_told = is_told or await self._told(pause) or self._was_written
-                if self._was_written:
-                    pause, until = FIRST_SECONDS, self._loop.time() + PATIENCE_SECONDS
-                    was_unseen = was_seen = False
-                    if not self._was_rung:
-                        await asyncio.sleep(FIRST_SECONDS)
-                        self._takes_events()  # a commit is written in several steps
-                    self._was_written = False
-                if is_told:
-                    commits, mark = (None, None) if self._mark is None else self._log.since(self._mark)
-                is_told = self._was_rung = False
-                pause *= RARER
-                version = self._ask_version()
-                if version is not None and version == self._version:
-                    was_unseen = True
-                    continue
-                self._version = version
-                yield SOMETHING
-                was_seen = True
-                if commits == 1 or was_unseen or version is None:
-                    # There is only one, or nothing was written since it could not be seen: it is the commit that was heard of.
-                    break
-                # It may be the commit before that one, which the disk has still before it.
-                until = self._loop.time() + DISK_SECONDS
-            if was_seen:
-                self._mark = mark if commits == 1 else self._last_mark()
+            await self._told(None if due == math.inf else due - now)
+            now = self._loop.time()
+            if self._was_written:
+                pauses, self._was_written, was_unseen = iter(PAUSES), False, False
+                due = min(due, now + next(pauses))  # not put off: where many write, it would never come
+            is_due, is_rung, self._was_rung = due - now < TICK_SECONDS, self._was_rung, False
+            if not (is_due or is_rung):
+                continue
+            version = self._ask_version()
+            if version == self._version and version is not None:
+                was_unseen = True
+                if is_due:
+                    due = now + next(pauses, math.inf)
+                continue
+            self._version = version
+            yield SOMETHING
+            now = self._loop.time()
+            is_the_one = was_unseen or version is None
+            pauses, due = iter(()), math.inf if is_the_one else now + DISK_SECONDS
 
-    def _last_mark(self) -> Mark | None:
-        """The last commit in the log, unless something was written that has not been heard of yet."""
-        if self._is_closed or self._watch is None:
-            return None
-        mark = self._log.last()
-        if self._takes_events():
-            self._heard.set()
-        return None if self._was_written else mark
-
-    async def _told(self, seconds: float | None = None) -> bool:
-        """Wait until something is written to the log, or somebody rings, or for so long; whether it was so.
+    async def _told(self, seconds: float | None) -> None:
+        """Wait until something is written to the log, or somebody rings, or for so long.
 
         Only here the loop is woken by it: while many write, a thousand words of the kernel are worth no more than one.
         """
         if (watch := self._watch) is None:
-            return await self._grown(seconds)
-        try:
+            await self._grown(seconds)
+            return
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 if not (self._heard.is_set() or self._takes_events()):
                     self._loop.add_reader(watch, self._listen)
@@ -148,21 +129,17 @@ class SqliteEar:
                     finally:
                         if not self._is_closed:
                             self._loop.remove_reader(watch)
-        except TimeoutError:
-            return False
         self._heard.clear()
-        return True
 
-    async def _grown(self, seconds: float | None) -> bool:
+    async def _grown(self, seconds: float | None) -> None:
         """The same where the kernel does not tell: by looking."""
         if seconds is not None:
             await asyncio.sleep(seconds)
-            return False
+            return
         seen = self._state()
         while not self._is_closed and self._state() == seen and self._ask_version() == self._version:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
         self._was_written = True
-        return True
 
     def _ask_version(self) -> int | None:
         """A number that another one's commit changes; None where the file cannot be asked now."""
@@ -191,7 +168,7 @@ class SqliteEar:
         except BlockingIOError:
             return False
         place = 0
-        name = self._log.path.name.encode()
+        name = self._log.name.encode()
         is_of_log = False
         while place < len(events):
             _, mask, _, length = _EVENT.unpack_from(events, place)
@@ -204,7 +181,7 @@ class SqliteEar:
 
     def _state(self) -> tuple[int, int]:
         try:
-            seen = os.stat(self._log.path)
+            seen = os.stat(self._log)
         except OSError:
             return 0, 0
         return seen.st_size, seen.st_mtime_ns
