@@ -188,7 +188,8 @@ class Claiming:
 
     def _is_next(self) -> bool:
         """Whether a claim is about to be sent that can take along what has ended; if so, it is sent now."""
-        if self._has_failed or self._next() is None:
+        found = None if self._has_failed else self._next()
+        if found is None or self._strides.is_walking(found[1]):
             return False
         self._shift.claim_now()
         return True
@@ -241,7 +242,7 @@ class Claiming:
         shift.claims_in_flight += 1
         try:
             plan = shift.store.claim(shift.id, course.share.name, tasks, limit, after, until)
-            jobs = await self._sent(plan)
+            jobs = await self._sent(plan, course)
         except BaseException:
             self._has_failed = True
             shift.reconcile_now()
@@ -259,6 +260,7 @@ class Claiming:
             self.note_sight()
         is_short = len(jobs) < limit
         is_end, is_over = is_short and until is None, is_short and until is not None
+        are_ahead = course.is_prefetch and not is_short and self._demand.is_very_fast(course)
         if errand is None and not (jobs and is_over):
             self._full.pop(course, None)
             if not is_short:
@@ -285,7 +287,7 @@ class Claiming:
                 self._strides.was_in_vain(course, now, walk.seconds)
             if last is not None and not is_end:
                 self._strides.go_on(course, errand, last, len(jobs), is_full=not is_short)
-            self._executor.take(jobs, withdrawn, now)
+            self._executor.take(jobs, withdrawn, now, are_ahead=are_ahead)
             return
         come_to = self._come_to(course, began, last, is_end)
         if course in self._sent_back:
@@ -302,7 +304,7 @@ class Claiming:
             self._dry.add(course)
             self._fallow.was_empty(course, now, walk.seconds)
             self.note_sight()
-        self._executor.take(jobs, withdrawn, now)
+        self._executor.take(jobs, withdrawn, now, are_ahead=are_ahead)
 
     def _come_to(self, course: Course, began: float, last: Cursor | None, is_end: bool) -> Cursor | None:
         """Where the next claim begins after one that came so far, to the end or not."""
@@ -318,10 +320,12 @@ class Claiming:
             self._highest[course] = highest = last
         return highest if is_end else last
 
-    async def _sent(self, plan: Plan[list[ClaimedJob]]) -> list[ClaimedJob]:
+    async def _sent(self, plan: Plan[list[ClaimedJob]], course: Course) -> list[ClaimedJob]:
         """The answer of the store to a claim, which takes along what has ended where there is one writer only."""
         shift, companion = self._shift, self._companion
-        endings = companion.lend() if companion is not None else ()
+        # A stride in vain takes none along: while it lasts, what lies ahead runs out, and nothing comes of it.
+        is_in_vain = self._strides.is_walking(course)
+        endings = companion.lend() if companion is not None and not is_in_vain else ()
         if companion is None or not endings:
             return await shift.claim_lane.run(plan, shift.settings.deadline)
         settled: list[Settled] | None = None

@@ -110,8 +110,14 @@ class Executor:
         running = sum(run.kind is kind and not is_fast(run.job.task) for run in runs)
         return self._places[kind] - running - sum(not is_fast(each.job.task) for each in held)
 
-    def take(self, jobs: Sequence[ClaimedJob], withdrawn: int, now: float) -> None:
-        """Claimed jobs arrive: start what has a place, keep the rest in the buffer."""
+    def take(
+        self, jobs: Sequence[ClaimedJob], withdrawn: int, now: float, *, are_ahead: bool = False
+    ) -> None:
+        """Claimed jobs arrive: start what has a place, keep the rest in the buffer.
+
+        Where they are as many as were asked for beyond the free places (`are_ahead`), the next claim goes first: they start in
+        the next turn of the loop.
+        """
         shift, can_isolate = self._shift, self._isolate is not None
         for job in jobs:
             handler = shift.handlers.get(job.task)
@@ -126,7 +132,10 @@ class Executor:
             shift.buffer.put(held)
         if jobs:
             shift.page.busy_at = now
-        self.start_next()
+        if are_ahead:
+            self._turning.turn()
+        else:
+            self.start_next()
 
     def start_next(self) -> None:
         """Start from the buffer whatever has a place, in order of the line within each kind."""

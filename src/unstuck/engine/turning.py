@@ -71,12 +71,12 @@ class Turning:
         run.is_over = True
         run.ended_at = self._shift.env.now()
         self._ended.append((run, result, error))
-        self._turn()
+        self.turn()
 
     def over_together(self, ended: Iterable[Ended]) -> None:
         """These handlers have ended, on the loop, at the moments that their runs say."""
         self._note(ended)
-        self._turn()
+        self.turn()
 
     def conclude_group(self, ended: Iterable[Ended]) -> None:
         """Threads have ended these."""
@@ -158,7 +158,7 @@ class Turning:
         """This is how it ended: its place is free, and its slot stays until the store has the ending; for ever, where
         what was called has not come back."""
         self._close(run, verdict, is_to_rest=is_to_rest, is_abandoned=is_abandoned)
-        self._turn()
+        self.turn()
 
     def _close(
         self, run: Run, verdict: Verdict, *, is_to_rest: bool = False, is_abandoned: bool = False
@@ -175,7 +175,7 @@ class Turning:
         shift.page.set_phase(run.slot, Phase.ABANDONED if is_abandoned else ENDED)
         shift.put(verdict, run.ended_at or shift.env.now(), None if is_abandoned else run.slot)
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
         """See that places are filled and endings sent after all that ends in this turn of the loop."""
         if not self._is_turning:
             self._is_turning = True

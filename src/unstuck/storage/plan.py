@@ -64,6 +64,11 @@ class Columns(Sequence[Mapping[str, Any]]):
     def __len__(self) -> int:
         return len(next(iter(self.by_name.values())))
 
+    def tuples(self, *names: str) -> list[tuple[Any, ...]]:
+        """The values of each row without their names: of these columns, or of all."""
+        columns = [self.by_name[name] for name in names] if names else self.by_name.values()
+        return list(zip(*columns, strict=True))
+
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         names = tuple(self.by_name)
         for values in zip(*self.by_name.values(), strict=True):

@@ -86,9 +86,9 @@ MUTANTS = (
     ),
     Mutant(
         "claims_start_in_physical_order",
-        "storage/sql/jobs.py",
-        "return shape.all_claimed(sorted(taken, key=shape.place))",
-        "return shape.all_claimed(taken)",
+        "storage/sql/rows.py",
+        "    found = sorted(taken, key=_place_by_number if isinstance(first, UUID) else _place)\n",
+        "    found = taken\n",
         "The rows of a claim are started in the order in which RETURNING gave them.",
         "What is claimed together starts in line.",
         (f"{CLAIM}::test_jobs_are_taken_in_order_of_line_then_id_up_to_the_limit -k sqlite",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -12,7 +12,8 @@ import pytest
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
 from unstuck.engine.claiming import Claiming
-from unstuck.engine.demand import AHEAD_MAX
+from unstuck.engine.demand import AHEAD_MAX, PREFETCH_MAX
+from unstuck.engine.env import STRIDE
 from unstuck.engine.handler import Kind
 from unstuck.engine.settling import SOON_SECONDS
 from unstuck.engine.worker import Worker
@@ -47,8 +48,10 @@ async def at_once() -> None:
     """A job that ends in its first step."""
 
 
-def one_writer(places: int = 1) -> tuple[Bench, Told]:
-    bench = Bench(Task(at_once, Kind.ASYNC), concurrency=places, slots=2048)
+def one_writer(
+    places: int = 1, run: Callable[[], Coroutine[Any, Any, None]] = at_once, stride: int = STRIDE
+) -> tuple[Bench, Told]:
+    bench = Bench(Task(run, Kind.ASYNC), concurrency=places, slots=2048, stride=stride)
     lane = Told(bench.keeper.lane("one"))
     bench.shift.claim_lane = bench.shift.settle_lane = lane
     bench.claiming = Claiming(bench.shift, bench.executor, bench.settling)
@@ -224,6 +227,54 @@ def test_only_a_store_of_one_file_has_its_commits_shared() -> None:
                 bench.page, lanes, is_one_file=is_one_file,
             )  # fmt: skip
             assert (worker._claiming._companion is not None) is is_one_file
+
+    told(story())
+
+
+def test_a_stride_in_vain_takes_no_endings_along_and_they_do_not_wait_for_it() -> None:
+    """They would make it long, and what lies ahead would run out meanwhile."""
+    gate = asyncio.Event()
+
+    async def patient() -> None:
+        await gate.wait()
+
+    async def story() -> None:
+        bench, lane = one_writer(2, patient, stride=5)
+        bench.add(1)
+        bench.shift.ready = {"default": 0}
+        await bench.claiming.round()
+        bench.add(30, task="of somebody else")
+        bench.elapse(5.0)
+        bench.shift.ready = {"default": 0}
+        bench.claiming.look_back("default")
+        await bench.claiming.round()
+        assert bench.claiming._strides._walks and len(bench.shift.runs) == 1
+        gate.set()
+        await bench.turn()
+        assert len(bench.shift.outbox) == 1
+        lane.ran.clear()
+        bench.elapse(1.0)
+        await bench.claiming.round()
+        assert "claim" in lane.ran and "settle and claim" not in lane.ran
+        lane.ran.clear()
+        await bench.settling.round()
+        assert lane.ran == ["settle"]
+
+    told(story())
+
+
+def test_the_next_claim_goes_before_what_the_last_one_brought_is_started() -> None:
+    async def story() -> None:
+        bench, lane = one_writer(places=10)
+        bench.executor.pace._means["t"] = (100, 0.0001)
+        bench.add(2 * PREFETCH_MAX)
+        bench.shift.ready = {"default": 0}
+        await bench.claiming.round()
+        assert (len(bench.shift.buffer), len(bench.shift.runs)) == (PREFETCH_MAX, 0)
+        await bench.claiming.round()
+        assert lane.ran.count("claim") == 2
+        await bench.turn()
+        assert bench.shift.outbox
 
     told(story())
 

@@ -181,7 +181,7 @@ def claim(
             "target": target_of(State.READY, Event.CLAIM).value,
         },
     )
-    return shape.all_claimed(sorted(taken, key=shape.place))
+    return shape.all_claimed(taken)
 
 
 @planned(Mode.READ)

@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 
 from unstuck.model.moments import micros
-from unstuck.storage.plan import Statement
+from unstuck.storage.plan import Columns, Statement
 from unstuck.storage.sql.library import Dialect, Spelled, paired, row_source
 
 MANY = "many_rows"
@@ -54,7 +54,9 @@ class SqliteDialect(Dialect):
             yield Spelled(text, names, shared)
             return
         if MANY in names:
-            for document in _documents([list(row.values()) for row in statement.rows]):
+            rows = statement.rows
+            bare = rows.tuples() if isinstance(rows, Columns) else [list(row.values()) for row in rows]
+            for document in _documents(bare):
                 yield Spelled(text, names, {**shared, MANY: document})
             return
         for row in statement.rows:

@@ -23,7 +23,7 @@ from uuid import UUID
 
 import msgspec
 
-from unstuck.storage.plan import Request, Statement
+from unstuck.storage.plan import Columns, Request, Statement
 
 NAMED = {"settle_successes": "said_id", "insert_alike": "job_id"}
 """Statements of many rows, and which value of a row tells that it was changed."""
@@ -51,8 +51,8 @@ def names_its_rows(request: Request) -> bool:
 def answer_of_all(request: Request) -> list[tuple[Any, ...]]:
     """What the usual way would answer where every row was changed."""
     assert isinstance(request, Statement) and request.rows is not None
-    name = NAMED[request.block]
-    return [(row[name],) for row in request.rows]
+    name, rows = NAMED[request.block], request.rows
+    return rows.tuples(name) if isinstance(rows, Columns) else [(row[name],) for row in rows]
 
 
 def claimed(document: str) -> Sequence[tuple[Any, ...]]:
