@@ -20,10 +20,15 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Mapping
 
 from unstuck.rules.settings import Settings
-from unstuck.storage.protocol import Look, Since
+from unstuck.storage.protocol import Cursor, Look, Since
 
-SHARE = 0.025
-"""Of a worker's time, spent in looking back. Two workers and the sweep together stay below a tenth of a core."""
+SHARE = 0.02
+"""Of a worker's time, spent in looking back by the claims of a course that bears something."""
+
+SHARE_OF_LOOKS = 0.01
+SHARE_IN_VAIN = 0.005
+"""The same for looks, and for courses that bring nothing while others do. Two workers with a course of each kind
+and the sweep together stay below a tenth of a core."""
 
 NEAR_POLLS = 2
 """How far back is looked once in a poll: for inserts that were long in committing, and what was handed back."""
@@ -52,6 +57,8 @@ class LookingBack:
         self._usual: dict[Hashable, float] = {}
         self._near_at = 0.0
         self._looked_at = 0.0
+        self.spent = 0.0
+        """Seconds of answers that began with the very first, all in all."""
         self.now_us: int | None = None
         """The store's now at the last look."""
         self.slack_us = int((NEAR_POLLS + 1) * settings.poll * 1_000_000)
@@ -65,6 +72,11 @@ class LookingBack:
     def is_due(self, now: float, what: Hashable = LOOK) -> bool:
         """Whether to begin with the very first is paid for."""
         return now >= self._due_at.get(what, now)
+
+    def is_back(self, start: Cursor | None, highest: Cursor | None) -> bool:
+        """Whether a claim from this place looks back, of a course that has come so far. Where it may begin without
+        being paid for is nearer by half: the course has gone on since, and of two answers the quicker counts."""
+        return start is None or highest is None or start.line < highest.line - 2 * self.slack_us
 
     def since(self, now: float) -> Since | None:
         """From where to look now; None for the very first."""
@@ -94,16 +106,19 @@ class LookingBack:
             return False
         return line > self.now_us + int((now - self._looked_at) * 1_000_000) + self.slack_us
 
-    def took(self, now: float, seconds: float, what: Hashable = LOOK, *, from_the_first: bool) -> None:
-        """So long an answer took that ends now."""
+    def took(
+        self, now: float, seconds: float, what: Hashable = LOOK, *, from_the_first: bool, share: float = SHARE
+    ) -> None:
+        """So long an answer took that ends now, its wait for others left out; it may take this share of the time."""
         usual = self._usual.get(what)
         if not from_the_first:
             seconds = max(0.0, seconds)
             self._usual[what] = seconds if usual is None else usual + MEMORY * (seconds - usual)
             return
+        self.spent += max(0.0, seconds)
         free = FREE_SECONDS if usual is None else TIMES_USUAL * usual
         before, self._before[what] = self._before.get(what, 0.0), seconds
-        rest = min(max(0.0, min(seconds, before) - free) / SHARE, self._lease)
+        rest = min(max(0.0, min(seconds, before) - free) / share, self._lease)
         if seconds > VERY_SLOW_SECONDS:
             rest = max(rest, NEAR_POLLS * self._poll)
         self._due_at[what] = now + rest
