@@ -49,7 +49,7 @@ class Claiming:
             companion.is_claiming_next, companion.is_claiming_soon = self._is_next, self._is_soon
         self._demand = Demand(shift, executor)
         self._courses = self._demand.courses()
-        self.back = LookingBack(shift.settings)
+        self.back = LookingBack(shift.settings, shift.env.dice.random)
         self._cursors: dict[Course, Cursor] = {}
         # How far each course has come: what lies before is claimed only in looking back.
         self._highest: dict[Course, Cursor] = {}

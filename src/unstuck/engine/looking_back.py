@@ -17,7 +17,7 @@ a rest of two polls where it was very slow.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from unstuck.rules.settings import Settings
 from unstuck.storage.protocol import Cursor, Look, Since
@@ -41,6 +41,10 @@ MEMORY = 0.1
 FREE_SECONDS = 0.02
 """What is free as long as nothing is known of what is usual: a commit, where those are slow."""
 
+UNEVEN = 0.3
+"""By so much of it a rest is shortened at most, by chance: workers that hear the same hint would all look back at once,
+and what comes in meanwhile would wait for them."""
+
 VERY_SLOW_SECONDS = 0.1
 LOOK = "look"
 
@@ -49,7 +53,9 @@ class LookingBack:
     """What one worker knows of where things stood, and what it has cost to begin with the very first: by kind of
     question, the look or some course of claims."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, chance: Callable[[], float] = lambda: 0.0):
+        """`chance`: 0 to 1, by which rests differ."""
+        self._chance = chance
         self._lease, self._poll = settings.lease, settings.poll
         self._marks: deque[tuple[float, Mapping[str, int]]] = deque()
         self._due_at: dict[Hashable, float] = {}
@@ -119,6 +125,7 @@ class LookingBack:
         free = FREE_SECONDS if usual is None else TIMES_USUAL * usual
         before, self._before[what] = self._before.get(what, 0.0), seconds
         rest = min(max(0.0, min(seconds, before) - free) / share, self._lease)
+        rest *= 1 - UNEVEN * self._chance() if rest else 1
         if seconds > VERY_SLOW_SECONDS:
             rest = max(rest, NEAR_POLLS * self._poll)
         self._due_at[what] = now + rest

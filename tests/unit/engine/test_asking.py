@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -62,6 +63,17 @@ def test_a_claim_that_its_course_has_gone_on_from_is_no_look_back() -> None:
     assert back.is_back(Cursor(highest.line - 3 * back.slack_us, NOBODY), highest)
     assert back.is_back(None, highest)
     assert back.is_back(highest, None)
+
+
+def test_workers_that_hear_the_same_hint_do_not_look_back_together_for_ever() -> None:
+    workers = [LookingBack(Settings(), Random(seed).random) for seed in range(2)]
+    for back in workers:
+        back.took(1.0, 0.0, from_the_first=False)
+        for _ in range(2):
+            back.took(1.0, 0.1, from_the_first=True)
+    moments = [next(at for at in range(1000, 9000) if back.is_due(at / 1000)) for back in workers]
+    assert abs(moments[0] - moments[1]) > 200, "milliseconds: longer than a walk"
+    assert max(moments) <= 1000 + 100 / SHARE + 1
 
 
 def test_who_brings_nothing_while_others_do_looks_back_more_seldom() -> None:
