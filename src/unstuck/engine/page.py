@@ -173,7 +173,7 @@ class Page:
 
     @property
     def looked_back(self) -> float:
-        """How many seconds the child has waited in all for answers that began with the very first in line."""
+        """By how many seconds answers that began with the very first in line took longer than others, all in all."""
         return self._floats[_LOOKED_BACK]
 
     @looked_back.setter

@@ -56,7 +56,7 @@ def test_what_an_answer_took_is_told_without_the_wait_for_those_before_it() -> N
 
 
 def test_a_claim_that_its_course_has_gone_on_from_is_no_look_back() -> None:
-    """It is quick where a look back is not, and of two answers the quicker counts."""
+    """It is quick where a look back is not, which must not seem cheap for that."""
     back = LookingBack(Settings())
     highest = Cursor(1_000_000_000_000, NOBODY)
     assert not back.is_back(Cursor(highest.line - back.slack_us - 500_000, NOBODY), highest)
@@ -85,4 +85,4 @@ def test_who_brings_nothing_while_others_do_looks_back_more_seldom() -> None:
     assert not back.is_due(1.0 + 0.1 / SHARE - 0.001, "bearing")
     assert back.is_due(1.0 + 0.1 / SHARE + 0.001, "bearing")
     assert not back.is_due(1.0 + 0.1 / SHARE_IN_VAIN - 0.001, "in vain")
-    assert back.spent == pytest.approx(0.4)
+    assert back.spent == pytest.approx(0.4), "beyond what is usual"
