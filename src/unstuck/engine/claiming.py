@@ -278,7 +278,7 @@ class Claiming:
                 is_bearing = bool(jobs) or self._courses[self._fruitful] is course
                 share = SHARE if is_bearing else SHARE_IN_VAIN
                 self.back.took(now, walk.seconds, course, from_the_first=walk.is_back, share=share)
-                shift.page.looked_back = self.back.spent
+                shift.page.looked_back = max(0.0, self.back.spent)
         if jobs:
             self._fallow.was_not(course)
             self._demand.learn(now - began)

@@ -62,7 +62,7 @@ class Looking:
                     pause, max(look.next_alarm_us / 1_000_000 + 0.001, GATHER_SECONDS - (now - began))
                 )
         back.took(shift.env.now(), took, from_the_first=since is None, share=SHARE_OF_LOOKS)
-        shift.page.looked_back = back.spent
+        shift.page.looked_back = max(0.0, back.spent)
         for queue, line in ready.items():
             self._claiming.look_back(queue, line)
         for queue, line in promoted.items():

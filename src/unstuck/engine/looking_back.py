@@ -127,7 +127,7 @@ class LookingBack:
         before, self._before[what] = self._before.get(what, 0.0), seconds
         free = FREE_SECONDS if usual is None else TIMES_USUAL * usual
         usual = usual or 0.0
-        self.spent += max(0.0, seconds - usual)
+        self.spent += seconds - usual
         price = min(seconds, TIMES_BEFORE * before)
         rest = min((price - usual) / share, self._lease) if price > free else 0.0
         rest *= 1 - UNEVEN * self._chance() if rest else 1
