@@ -21,6 +21,7 @@ from benchmarks.measuring import WARM, Run
 from benchmarks.peers.unstuck_workloads import kind_of
 from benchmarks.processes import cpu_seconds
 from benchmarks.running import Contender, Stage
+from benchmarks.spending import Spending
 from benchmarks.statistics import Line, percentile
 
 PATIENCE = 900.0
@@ -98,17 +99,21 @@ def long_drain(run: Run, contender: Contender, jobs: int, is_held: bool, process
 
 def steady(run: Run, contender: Contender, sizes: Sizes, processes: int = 2) -> Line:
     """A steady stream under a held snapshot: enqueue to start at its beginning and at its end, by kind of job."""
-    jobs = sizes.steady
+    jobs, spent = sizes.steady, Line()
     with Stage(run.ground, contender, "empty", jobs + WARM) as stage:
+        counts = stage.place.count_statements()
         client = stage.client()
         with snapshot(stage.place, True), stage.working(processes) as workers:
             client(do="probe", first=jobs, samples=WARM, interval=0.01)
             workers.wait(lambda: all(stage.stamps.moments(WARM, jobs)), 60, "the first jobs")
+            spending = Spending(stage.place.url) if counts else None
             client.send(do="ask", what="steady", jobs=jobs, rate=sizes.steady_rate)
             called: list[int] = client.answer(PATIENCE)["moments"]
+            if spending is not None:
+                spent = spending.shares()
             workers.wait(lambda: stage.stamps.started(jobs), 120, "the last start", every=0.05)
         started = stage.stamps.moments(jobs)
-    return waits_of(called, started)
+    return waits_of(called, started) | spent
 
 
 def waits_of(called: list[int], started: list[int]) -> Line:

@@ -12,9 +12,11 @@ from benchmarks.floors import Floor, judged
 from benchmarks.growth import rate_of, tenths, waits_of
 from benchmarks.peers import all_peers, find
 from benchmarks.processes import Processors, parse_rollup, parse_stat
+from benchmarks.spending import CLAIMS, LOOKS, SWEEPS, shares
 from benchmarks.stamps import Stamps, stamp
 from benchmarks.statistics import Book, percentile, spread_of
 from benchmarks.workloads import long_at_once
+from unstuck.storage.postgres.dialect import PostgresDialect
 
 
 def test_a_percentile_is_a_sample_that_enough_do_not_exceed() -> None:
@@ -23,6 +25,20 @@ def test_a_percentile_is_a_sample_that_enough_do_not_exceed() -> None:
     assert percentile([7.0], 0.01) == percentile([7.0], 0.99) == 7.0
     with pytest.raises(ValueError):
         percentile([], 0.5)
+
+
+def test_what_sweeps_and_looks_cost_is_counted_by_the_names_of_their_statements() -> None:
+    assert set(PostgresDialect().blocks) >= SWEEPS | LOOKS | CLAIMS
+    seconds = {"head": 0.3, "signs": 0.1, "look": 0.5, "glance": 0.5, "claim": 2.0, "insert": 4.0, "": 1.0}
+    assert shares(seconds, looked_back=0.4, over=10.0) == pytest.approx(
+        {
+            "sweeps, % of a core": 4.0,
+            "looks, % of a core": 10.0,
+            "claims, % of a core": 20.0,
+            "looking back, % of a core": 4.0,
+            "sweeps and looking back, % of a core": 8.0,
+        }
+    )
 
 
 def test_a_ratio_is_of_medians_and_only_where_both_sides_were_measured() -> None:

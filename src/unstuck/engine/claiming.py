@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from unstuck.engine.demand import Course, Demand
 from unstuck.engine.executing import Executor
 from unstuck.engine.fallow import Fallow
-from unstuck.engine.looking_back import LookingBack
+from unstuck.engine.looking_back import SHARE, SHARE_IN_VAIN, LookingBack
 from unstuck.engine.patience import Bell
 from unstuck.engine.settling import Settling
 from unstuck.engine.shift import Shift
@@ -49,7 +49,7 @@ class Claiming:
             companion.is_claiming_next, companion.is_claiming_soon = self._is_next, self._is_soon
         self._demand = Demand(shift, executor)
         self._courses = self._demand.courses()
-        self.back = LookingBack(shift.settings)
+        self.back = LookingBack(shift.settings, shift.env.dice.random)
         self._cursors: dict[Course, Cursor] = {}
         # How far each course has come: what lies before is claimed only in looking back.
         self._highest: dict[Course, Cursor] = {}
@@ -177,14 +177,15 @@ class Claiming:
 
     async def _reach(self, course: Course, after: Cursor | None) -> None:
         """Ask how far a claim from this place may go."""
-        shift, queue, began = self._shift, course.share.name, self._shift.env.now()
+        shift, queue = self._shift, course.share.name
         try:
             plan = shift.store.reach(queue, after, self._strides.length)
-            end = await shift.claim_lane.run(plan, shift.settings.deadline)
+            end = await shift.ask(plan)
         except BaseException:
             self._has_failed = True
             raise
-        self._strides.reached(course, queue, after, end, began, shift.env.now())
+        now = shift.env.now()
+        self._strides.reached(course, queue, after, end, now - shift.asking_took, now)
 
     def _is_next(self) -> bool:
         """Whether a claim is about to be sent that can take along what has ended; if so, it is sent now."""
@@ -268,15 +269,18 @@ class Claiming:
         highest = self._highest.get(course)
         walk = Walk(
             is_own=after is not None and after.id != NOBODY,
-            is_back=after is None or highest is None or after.line < highest.line - self.back.slack_us,
-            seconds=now - began + self._strides.price(course) - SECONDS_PER_JOB * len(jobs),
+            is_back=self.back.is_back(after, highest),
+            seconds=shift.asking_took + self._strides.price(course) - SECONDS_PER_JOB * len(jobs),
         )
         if errand is None and is_over and not jobs:
             self._strides.walked(course, now, walk)
         elif errand is None:
             walk = self._strides.arrived(course, walk)
             if walk.is_back or highest == after:
-                self.back.took(now, walk.seconds, course, from_the_first=walk.is_back)
+                is_bearing = bool(jobs) or self._courses[self._fruitful] is course
+                share = SHARE if is_bearing else SHARE_IN_VAIN
+                self.back.took(now, walk.seconds, course, from_the_first=walk.is_back, share=share)
+                shift.page.looked_back = max(0.0, self.back.spent)
         if jobs:
             self._fallow.was_not(course)
             self._demand.learn(now - began)
@@ -327,11 +331,11 @@ class Claiming:
         is_in_vain = self._strides.is_walking(course)
         endings = companion.lend() if companion is not None and not is_in_vain else ()
         if companion is None or not endings:
-            return await shift.claim_lane.run(plan, shift.settings.deadline)
+            return await shift.ask(plan)
         settled: list[Settled] | None = None
         try:
             together = both(shift.store.settle(endings), plan)
-            answers = await shift.claim_lane.run(together, shift.settings.deadline)
+            answers = await shift.ask(together)
             settled = answers[0]
             return answers[1]
         finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from unstuck.engine.claiming import Claiming
 from unstuck.engine.executing import Executor
+from unstuck.engine.looking_back import SHARE_OF_LOOKS
 from unstuck.engine.patience import SHORTEST_REST
 from unstuck.engine.shift import Shift
 from unstuck.storage.protocol import Since
@@ -34,9 +35,9 @@ class Looking:
         back, began = self._claiming.back, shift.env.now()
         since = back.since(began)
         plan = shift.store.look(shift.id, names, list(shift.handlers), since)
-        look = await shift.claim_lane.run(plan, shift.settings.deadline)
-        now = shift.page.round_trip = shift.env.now()
-        back.took(now, now - began, from_the_first=since is None)
+        look = await shift.ask(plan)
+        took, now = shift.asking_took, shift.env.now()
+        shift.page.round_trip = now
         back.saw(began, look, names)
         if not look.is_alive:
             shift.page.lose()
@@ -53,12 +54,15 @@ class Looking:
         count = 0
         if look.next_alarm_us is not None:
             if look.next_alarm_us <= 0:
-                promoted, count = await self._promote(since)
+                promoted, count, seconds = await self._promote(since)
+                took += seconds
                 pause = min(pause, GATHER_SECONDS)  # the alarm behind those is not known yet
             else:
                 pause = min(
                     pause, max(look.next_alarm_us / 1_000_000 + 0.001, GATHER_SECONDS - (now - began))
                 )
+        back.took(shift.env.now(), took, from_the_first=since is None, share=SHARE_OF_LOOKS)
+        shift.page.looked_back = max(0.0, back.spent)
         for queue, line in ready.items():
             self._claiming.look_back(queue, line)
         for queue, line in promoted.items():
@@ -79,21 +83,23 @@ class Looking:
             self._claiming.note_sight()
         return pause
 
-    async def _promote(self, since: Since | None) -> tuple[dict[str, int], int]:
-        """Make due jobs ready, on while full; answers the queues of ours that got some, from which line on, and how many."""
+    async def _promote(self, since: Since | None) -> tuple[dict[str, int], int, float]:
+        """Make due jobs ready, on while full; answers the queues of ours that got some and from which line on, how many,
+        and the seconds that it took."""
         shift = self._shift
         ours = {share.name for share in shift.settings.queues}
         found: dict[str, int] = {}
-        whole = 0
+        whole, seconds = 0, 0.0
         while True:
             plan = shift.store.promote(PROMOTE_MAX, None if since is None else since.age_us)
-            promoted = await shift.claim_lane.run(plan, shift.settings.deadline)
+            promoted = await shift.ask(plan)
+            seconds += shift.asking_took
             count = promoted.get("", 0)
             whole += count
             for queue in sorted(ours & promoted.keys()):
                 found[queue] = min(promoted[queue], found.get(queue, promoted[queue]))
             if count < PROMOTE_MAX:
-                return found, whole
+                return found, whole, seconds
 
     def _give_back_what_waits(self) -> None:
         """A claimed job that has not started within one poll goes back: others may be free."""

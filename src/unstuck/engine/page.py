@@ -42,7 +42,7 @@ _SLOT_WORDS = 5
 _SLOT = Struct("@QQQdQ")
 _TICK, _ROUND_TRIP, _SAFE_UNTIL, _RENEWED, _WITHDRAWN, _FREE = range(6)
 _LOST, _DRAINING, _REPLACE, _LEFT, _BUSY, _UNSETTLED = range(6, 12)
-_STARTED, _ENDED, _FAILED = range(12, 15)
+_STARTED, _ENDED, _FAILED, _LOOKED_BACK = range(12, 16)
 _FIRST_LOOP = 16
 _PERMIT = Struct("@ddQQQQ")
 """The words from `_SAFE_UNTIL` to `_DRAINING`."""
@@ -170,6 +170,15 @@ class Page:
     @unsettled_since.setter
     def unsettled_since(self, at: float) -> None:
         self._floats[_UNSETTLED] = at
+
+    @property
+    def looked_back(self) -> float:
+        """By how many seconds answers that began with the very first in line took longer than others, all in all."""
+        return self._floats[_LOOKED_BACK]
+
+    @looked_back.setter
+    def looked_back(self, seconds: float) -> None:
+        self._floats[_LOOKED_BACK] = seconds
 
     @property
     def safe_until(self) -> float:

@@ -81,6 +81,7 @@ class Renewing:
             "poll": self._settings.poll,
             "timeout_grace": self._settings.timeout_grace,
             "clock_off": self._clock_off,
+            "looked_back": round(page.looked_back, 3),
             "recent": recent,
         }
         return msgspec.json.encode(report).decode()

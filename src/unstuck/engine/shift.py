@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from unstuck.engine.buffer import Buffer
@@ -22,12 +22,13 @@ from unstuck.model.job import ClaimedJob
 from unstuck.model.verdict import Verdict
 from unstuck.rules import judging
 from unstuck.rules.settings import Settings
-from unstuck.storage.plan import Lane
+from unstuck.storage.plan import Lane, Plan
 from unstuck.storage.protocol import Store
 
 if TYPE_CHECKING:
     from unstuck.engine.run import Run
 
+R = TypeVar("R")
 Key = tuple[UUID, int]
 Ending = tuple[float, int | None]
 
@@ -53,6 +54,9 @@ class Shift:
     outbox: dict[Key, Verdict] = field(default_factory=dict[Key, Verdict])
     endings: dict[Key, Ending] = field(default_factory=dict[Key, "Ending"])
     """Of what is in the outbox, in order of their ends, when it ended and which slot of the page it still has."""
+    asking_took: float = 0.0
+    """How long the last answer on the lane of claims took, without the wait for those before it there."""
+    answered_at: float = 0.0
     claims_in_flight: int = 0
     claims_made: int = 0
     is_draining: bool = False
@@ -89,6 +93,16 @@ class Shift:
     def is_empty(self) -> bool:
         """Whether this worker believes that it owns nothing."""
         return not (self.buffer or self.runs or self.outbox or self.claims_in_flight)
+
+    async def ask(self, plan: Plan[R]) -> R:
+        """The answer on the lane of claims, where looks ask too and one waits for the other; `asking_took` says how
+        long it took."""
+        sent = self.env.now()
+        try:
+            return await self.claim_lane.run(plan, self.settings.deadline)
+        finally:
+            now = self.env.now()
+            self.asking_took, self.answered_at = now - max(sent, self.answered_at), now
 
     def holds(self) -> set[Key]:
         """Every attempt that this worker knows to be its own."""

@@ -8,8 +8,8 @@ vain takes the course to its end, where the next one begins. The course is dry o
 was reached. Strides in vain of a worker whose other claims bring all that they ask for take a twentieth of its time, which is a lease
 for three million entries; who has nothing better to do walks on at once.
 
-That there are few may change while nobody asks, so it is believed for as long as inserts may be late in being seen. While a
-course walks it is not sent back, or it would never arrive: what is known to stand elsewhere is an *errand*, a claim from there
+That there are few may change while nobody asks, so it is believed for as long as inserts may be late in being seen, and
+ten times as long where later places go on to show it. While a course walks it is not sent back, or it would never arrive: what is known to stand elsewhere is an *errand*, a claim from there
 that leaves the walk where it is.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from unstuck.storage.protocol import Cursor
@@ -29,12 +29,24 @@ FAR = Cursor(2**63 - 1, NOBODY)
 """Behind every place in line."""
 ERRANDS_MAX = 3
 
+FEW_TIMES = 10
+"""For so many times as long it is believed that few are ready behind a place where no later one shows more: to count
+them from the very first costs as much as to claim from there, and only what has a head start is added before."""
+
 SHARE = 0.05
 """Of a worker's time, spent in walking in vain while others have something to claim."""
 
 REST_MAX = 0.25
 """Seconds: so long is rested after a stride at most. One that takes more than a twentieth of it waits for a lock or for the
 processor, and to rest for longer would leave what stands behind a short queue there for a minute (a storm on SQLite)."""
+
+
+class Few(NamedTuple):
+    """Behind this place fewer are ready than a claim walks over: counted then, and seen last from a later one."""
+
+    behind: Cursor | None
+    counted_at: float
+    seen_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,7 @@ class Strides(Generic[C]):
         self._good_for = good_for
         self.length = length
         self._ends: dict[C, tuple[Cursor | None, Cursor]] = {}
-        self._few: dict[str, tuple[Cursor | None, float]] = {}
+        self._few: dict[str, Few] = {}
         self._walks: dict[C, Walk] = {}
         self._asking: dict[C, float] = {}
         self._errands: dict[C, list[Errand]] = {}
@@ -81,7 +93,7 @@ class Strides(Generic[C]):
         if self.end(course, after) is not None:
             return True
         few = self._few.get(queue)
-        return few is not None and now < few[1] + self._good_for and _is_behind(after, few[0])
+        return few is not None and now < few.seen_at + self._good_for and _is_behind(after, few.behind)
 
     def end(self, course: C, after: Cursor | None) -> Cursor | None:
         """How far; None for the end of the queue."""
@@ -97,10 +109,15 @@ class Strides(Generic[C]):
         self._asking[course] = now - began
         self._ends.pop(course, None)
         if end is None:
-            self._few[queue] = after, now
+            few = self._few.get(queue)
+            is_confirmed = few is not None and not _is_behind(few.behind, after) and self._is_fresh(few, now)
+            self._few[queue] = few._replace(seen_at=now) if few and is_confirmed else Few(after, now, now)
         else:
             self._few.pop(queue, None)
             self._ends[course] = after, end
+
+    def _is_fresh(self, few: Few, now: float) -> bool:
+        return now < few.seen_at + 2 * self._good_for and now < few.counted_at + FEW_TIMES * self._good_for
 
     def price(self, course: C) -> float:
         """The seconds that it took to know how far the claim goes that has been sent."""

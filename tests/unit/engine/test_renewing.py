@@ -64,6 +64,7 @@ def test_a_report_tells_what_was_done_since_the_last_one_that_was_taken() -> Non
         for _ in range(3):
             bench.page.write_slot(bench.shift.id, 1, Phase.RUNNING, 0.0)
         bench.page.settled(ended=2, failed=1)
+        bench.page.looked_back = 0.1234
         bench.elapse(4.0)
         bench.meanwhile["renew"] = failing
         with pytest.raises(StoreUnavailable):
@@ -71,6 +72,8 @@ def test_a_report_tells_what_was_done_since_the_last_one_that_was_taken() -> Non
         bench.elapse(1.0)
         await renewing.round()
         assert recent() == {"seconds": 5, "started": 3, "ended": 2, "failed": 1}
+        (worker,) = bench.do(bench.store.workers())
+        assert worker.report["looked_back"] == 0.123
         bench.elapse(5.0)
         await renewing.round()
         assert recent() == {"seconds": 5, "started": 0, "ended": 0, "failed": 0}

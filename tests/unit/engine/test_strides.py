@@ -211,6 +211,27 @@ def test_that_few_are_ready_is_believed_for_a_while() -> None:
     assert not strides.knows("course", "p", here, 0.0)
 
 
+def test_few_behind_an_early_place_are_believed_as_long_as_none_behind_it_shows_more() -> None:
+    strides: Strides[str] = Strides(3.0, STRIDE)
+    near = Cursor(10, NOBODY)
+    strides.reached("course", "q", None, None, 0.0, 0.0)
+    for at in range(3, 30, 3):
+        assert not strides.knows("course", "q", None, at + 0.1)
+        strides.reached("course", "q", near, None, 0.0, at + 0.1)
+        assert strides.knows("course", "q", None, at + 0.1)
+    strides.reached("course", "q", near, None, 0.0, 30.0)
+    assert strides.knows("course", "q", near, 30.0) and not strides.knows("course", "q", None, 30.0)
+
+
+def test_more_behind_a_later_place_are_more_behind_an_early_one() -> None:
+    strides: Strides[str] = Strides(3.0, STRIDE)
+    near, far = Cursor(10, NOBODY), Cursor(20, NOBODY)
+    strides.reached("course", "q", None, None, 0.0, 0.0)
+    strides.reached("course", "q", near, far, 0.0, 1.0)
+    strides.reached("course", "q", far, None, 0.0, 1.0)
+    assert strides.knows("another", "q", far, 1.0) and not strides.knows("another", "q", None, 1.0)
+
+
 def test_an_end_is_good_from_where_it_was_asked_for_up_to_itself() -> None:
     strides: Strides[str] = Strides(3.0, STRIDE)
     begin, within, end = (Cursor(line, NOBODY) for line in (10, 11, 12))
