@@ -24,7 +24,7 @@ from unstuck.model.job import NewJob
 from unstuck.storage.migrating import read_rungs
 from unstuck.storage.opening import open_keeper
 from unstuck.storage.plan import Mode, Plan, Requests, Script
-from unstuck.storage.postgres.connection import Address
+from unstuck.storage.postgres.address import Address
 from unstuck.storage.postgres.keeper import PostgresKeeper
 from unstuck.storage.protocol import Filter
 

@@ -38,6 +38,7 @@ class Looking:
         now = shift.page.round_trip = shift.env.now()
         back.took(now, now - began, from_the_first=since is None)
         back.saw(began, look, names)
+        self._claiming.note_empty(look.empty, since, began, now)
         if not look.is_alive:
             shift.page.lose()
             return shift.settings.poll

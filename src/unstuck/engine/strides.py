@@ -8,7 +8,9 @@ vain takes the course to its end, where the next one begins. The course is dry o
 was reached. Strides in vain of a worker whose other claims bring all that they ask for take a twentieth of its time, which is a lease
 for three million entries; who has nothing better to do walks on at once.
 
-That there are few may change while nobody asks, so it is believed for as long as inserts may be late in being seen. While a
+That there are few may change while nobody asks, so it is believed for as long as inserts may be late in being seen. A claim
+that brought something, or a look that found nothing, and came to the end of the queue in less time than so many entries take
+to be passed over has shown it as well: who works off single jobs as they come need not ask. While a
 course walks it is not sent back, or it would never arrive: what is known to stand elsewhere is an *errand*, a claim from there
 that leaves the walk where it is.
 """
@@ -28,6 +30,9 @@ NOBODY = UUID(int=0)
 FAR = Cursor(2**63 - 1, NOBODY)
 """Behind every place in line."""
 ERRANDS_MAX = 3
+
+ENTRY_SECONDS = 0.000_000_3
+"""For passing over one entry, at least."""
 
 SHARE = 0.05
 """Of a worker's time, spent in walking in vain while others have something to claim."""
@@ -101,6 +106,13 @@ class Strides(Generic[C]):
         else:
             self._few.pop(queue, None)
             self._ends[course] = after, end
+
+    def came_to_the_end(self, queue: str, after: Cursor | None, began: float, now: float) -> None:
+        """A claim from this place brought something and a look found nothing, and nothing was left behind that."""
+        place, at = self._few.get(queue, (None, began - self._good_for))
+        is_quick = 0.0 < now - began < self.length * ENTRY_SECONDS
+        if is_quick and (began >= at + self._good_for or _is_behind(place, after)):
+            self._few[queue] = after, began
 
     def price(self, course: C) -> float:
         """The seconds that it took to know how far the claim goes that has been sent."""

@@ -31,6 +31,7 @@ from typing import Any
 import psycopg
 from psycopg import generators, pq
 from psycopg.abc import PQGen
+from psycopg.abc import Transformer as Reading
 from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
@@ -72,7 +73,8 @@ class Shortcuts:
         self._may_copy = may_copy
         self._uses = 0
         self._is_preparing = False
-        self._prepared: set[str] = set()
+        self._prepared: set[bytes] = set()
+        self._reading: Reading | None = None
         self._used_at = time.monotonic()
 
     def wants_to_know(self, request: Request, mode: Mode) -> bool:
@@ -95,27 +97,30 @@ class Shortcuts:
     ) -> PQGen[list[tuple[Any, ...]]]:
         """Send a prepared statement, after preparing it where it is new; for `wait` of either colour. `hint` goes
         out with the commit of an insert, if that inserts anything."""
-        pgconn, name, text = raw.pgconn, NAME + block, spelled.text
-        if hint is not None:
-            places = len(spelled.names)
-            name, text = f"{name}_telling", f"{text}, pg_notify(${places + 1}, ${places + 2})"
+        pgconn, name = raw.pgconn, _name(block, is_telling=hint is not None)
         given = [*spelled.in_order, *(hint or ())]
         if name not in self._prepared:
             # What is not said is what the statement makes of it; a moment beside an interval would be taken for one.
             kinds = [MOMENT if isinstance(value, datetime) else 0 for value in given]
-            pgconn.send_prepare(name.encode(), text.encode(), kinds)
+            places = len(spelled.names)
+            told = "" if hint is None else f", pg_notify(${places + 1}, ${places + 2})"
+            pgconn.send_prepare(name, (spelled.text + told).encode(), kinds)
             yield from _answered(pgconn)
             self._prepared.add(name)
-        answers_rows = block in PREPARED_AFTER_REST
-        values = [_as_text(value) for value in given]
-        form = pq.Format.BINARY if answers_rows else pq.Format.TEXT
-        pgconn.send_query_prepared(name.encode(), values, result_format=form)
-        answer = yield from _answered(pgconn)
-        if not answers_rows:
+        # Texts are most of them, and each step between the call and the wire is one that a worker at rest waits for.
+        values = [each.encode() if each.__class__ is str else _as_text(each) for each in given]
+        if block not in PREPARED_AFTER_REST:
+            pgconn.send_query_prepared(name, values)
+            answer = yield from _answered(pgconn)
             return [()] * answer.ntuples
-        reading = Transformer(raw)
+        pgconn.send_query_prepared(name, values, result_format=pq.Format.BINARY)
+        answer = yield from _answered(pgconn)
+        reading = self._reading = self._reading or Transformer(raw)  # it knows by now how each column is read
         reading.set_pgresult(answer)
-        return reading.load_rows(0, answer.ntuples, tuple)
+        try:
+            return reading.load_rows(0, answer.ntuples, tuple)
+        finally:
+            reading.set_pgresult(None)
 
     def way(self, request: Request, mode: Mode, *, is_first: bool) -> Way:
         """The shortest way for this request; `is_first`: nothing was done yet in the transaction, if there is one."""
@@ -143,6 +148,11 @@ def _is_of(request: Request, blocks: frozenset[str]) -> bool:
 
 def _is_alone(request: Request, mode: Mode, blocks: frozenset[str]) -> bool:
     return mode is Mode.WRITE and _is_of(request, blocks)
+
+
+@lru_cache(maxsize=16)
+def _name(block: str, *, is_telling: bool) -> bytes:
+    return f"{NAME}{block}{'_telling' if is_telling else ''}".encode()
 
 
 def _as_text(value: Any) -> bytes | None:
