@@ -76,7 +76,7 @@ class Claiming:
         """
         self._hinted.discard(queue)
         now, is_empty = self._shift.env.now(), self._shift.is_empty
-        is_crowded = any(course.share.name == queue for course in self._full)
+        is_crowded = bool(self._full) and any(course.share.name == queue for course in self._full)
         for course in self._courses:
             if course.share.name == queue:
                 highest = self._highest.get(course)

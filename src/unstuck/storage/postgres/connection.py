@@ -34,7 +34,7 @@ from unstuck.storage.postgres.arrays import all_packed
 from unstuck.storage.postgres.copying import CLOCK, copying, portions
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.errors import is_spent, not_connected, said
-from unstuck.storage.postgres.shortcuts import Hint, Shortcuts, Way, answer_to_fresh, by_name, fresh
+from unstuck.storage.postgres.shortcuts import Hint, Shortcuts, Way, answer_to_fresh, fresh
 from unstuck.storage.sql.library import Style
 
 RV = TypeVar("RV")
@@ -191,8 +191,8 @@ class PostgresConnection(_Common):
 
     def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
         if way is Way.PREPARED:
-            block, spelled = by_name(self._dialect, request)
-            rows = self._raw.wait(self._shortcuts.sending(self._raw, block, spelled, self.hint))
+            assert isinstance(request, Statement)
+            rows = self._raw.wait(self._shortcuts.sending(self._raw, self._dialect, request, self.hint))
             self.hint = None
             return rows
         if way is Way.COPIED:
@@ -314,8 +314,8 @@ class AsyncPostgresConnection(_Common):
 
     async def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
         if way is Way.PREPARED:
-            block, spelled = by_name(self._dialect, request)
-            rows = await self._raw.wait(self._shortcuts.sending(self._raw, block, spelled, self.hint))
+            assert isinstance(request, Statement)
+            rows = await self._raw.wait(self._shortcuts.sending(self._raw, self._dialect, request, self.hint))
             self.hint = None
             return rows
         if way is Way.COPIED:

@@ -30,6 +30,7 @@ INSERT_ONE = block("insert_one")
 INSERT_ALIKE = block("insert_alike")
 COMPARE = block("compare")
 CLAIM = block("claim")
+CLAIMED = target_of(State.READY, Event.CLAIM).value
 REACH = block("reach")
 WRITE_PROGRESS = block("write_progress")
 WRITE_LOGS = block("write_logs")
@@ -178,7 +179,7 @@ def claim(
             "after_id": shape.NIL if after is None else after.id,
             "until_line": shape.LINE_MAX if until is None else until.line,
             "until_id": shape.NIL if until is None else until.id,
-            "target": target_of(State.READY, Event.CLAIM).value,
+            "target": CLAIMED,
         },
     )
     return shape.all_claimed(sorted(taken, key=shape.place))
