@@ -21,6 +21,20 @@ def test_it_tells_the_lowest_line_that_is_ready_in_each_queue(trial: Trial) -> N
     assert dict(look.ready) == lines
 
 
+def test_it_tells_which_queues_it_has_looked_through_in_vain(trial: Trial) -> None:
+    worker = trial.add_worker()
+    for queue in ("ours", "paused", "paused with theirs"):
+        trial.add(queue=queue, task="t" if queue == "ours" else "theirs")
+        trial.set_queue(queue, paused=queue.startswith("paused"))
+    trial.add(queue="theirs", task="theirs")
+    names = ["ours", "theirs", "paused", "paused with theirs", "unheard of"]
+    look = trial.look(worker, names, ["t"])
+    assert (look.empty, set(look.ready)) == ({"theirs", "unheard of"}, {"ours"})
+    behind = dict.fromkeys(names, look.now_us + HOUR)
+    look = trial.look(worker, names, ["t"], Since(behind, HOUR))
+    assert look.empty == {"ours", "theirs", "unheard of"}
+
+
 def test_it_leaves_out_paused_queues(trial: Trial) -> None:
     worker = trial.add_worker()
     trial.add(queue="a")

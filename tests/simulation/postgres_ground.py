@@ -27,7 +27,8 @@ from tests.simulation.controller import GATE, GATES, Controller, Session
 from tests.simulation.ground import Ground, Rows, SeenWorker
 from unstuck.storage.event_log import turn_on
 from unstuck.storage.plan import Plan, Statement, run
-from unstuck.storage.postgres.connection import Address, AsyncPostgresConnection, PostgresConnection
+from unstuck.storage.postgres.address import Address
+from unstuck.storage.postgres.connection import AsyncPostgresConnection, PostgresConnection
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.keeper import PostgresKeeper
 from unstuck.storage.postgres.store import PostgresStore

@@ -24,7 +24,7 @@ from unstuck.model.job import NewJob
 from unstuck.storage.migrating import read_rungs
 from unstuck.storage.opening import open_keeper
 from unstuck.storage.plan import Mode, Plan, Requests, Script
-from unstuck.storage.postgres.connection import Address
+from unstuck.storage.postgres.address import Address
 from unstuck.storage.postgres.keeper import PostgresKeeper
 from unstuck.storage.protocol import Filter
 
@@ -260,6 +260,58 @@ def test_a_cancelled_wait_lets_the_lane_go_on(keeper: PostgresKeeper) -> None:
         await lane.aclose()
 
     asyncio.run(story())
+
+
+@pytest.mark.timing
+def test_a_cancelled_wait_waits_for_no_server_that_stands_still(
+    private_postgres: PostgresServer, private_keeper: PostgresKeeper
+) -> None:
+    """The driver by itself asks the server to cancel, and waits for that."""
+    keeper = private_keeper
+
+    async def story() -> None:
+        lane = keeper.lane("one")
+        for plan in (
+            keeper.store.meta(),
+            keeper.store.insert([a_job()]),
+            keeper.store.insert([a_job(), a_job()]),
+        ):
+            await lane.run(keeper.store.meta(), 10)
+            private_postgres.pause()
+            try:
+                waiting = asyncio.ensure_future(lane.run(plan, 30))
+                await asyncio.sleep(0.1)
+                began = time.monotonic()
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                assert time.monotonic() - began < 2
+            finally:
+                private_postgres.resume()
+        await lane.run(keeper.store.meta(), 10)
+        await lane.aclose()
+
+    asyncio.run(story())
+
+
+def test_whoever_asks_last_in_a_lane_is_served_last(keeper: PostgresKeeper) -> None:
+    async def story() -> list[int]:
+        lane, served = keeper.lane("one"), list[int]()
+
+        async def ask(number: int) -> None:
+            await lane.run(keeper.store.meta(), 10)
+            served.append(number)
+            if number < 3:
+                # The turn was given to the next a moment ago: who asks just now must not be before him.
+                asking.append(asyncio.ensure_future(ask(number + 3)))
+
+        asking = [asyncio.ensure_future(ask(number)) for number in range(3)]
+        for each in asking:
+            await each
+        await lane.aclose()
+        return served
+
+    assert asyncio.run(story()) == [0, 1, 2, 3, 4, 5]
 
 
 def test_whoever_waits_for_his_turn_in_a_lane_has_a_deadline_too(keeper: PostgresKeeper) -> None:

@@ -149,7 +149,7 @@ def _see(store: Store, jobs: Sequence[NewJob], queues: frozenset[str], watch: Qu
 
 def due_queues(jobs: Iterable[NewJob]) -> frozenset[str]:
     """The queues in which something is to be done at once; what is due later needs no hint."""
-    if isinstance(jobs, Alike):
+    if type(jobs) is Alike:  # to ask an abstract class for its instances takes longer
         jobs = jobs[:1]
     return frozenset([job.queue for job in jobs if not job.delay_us and job.due_at is None])
 

@@ -17,7 +17,8 @@ store under this worker and unknown here, and reconciling gives them back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 
 from unstuck.engine.demand import Course, Demand
 from unstuck.engine.executing import Executor
@@ -30,7 +31,7 @@ from unstuck.engine.strides import NOBODY, Errand, Strides, Walk
 from unstuck.model.job import ClaimedJob
 from unstuck.model.verdict import Settled
 from unstuck.storage.plan import Plan, both
-from unstuck.storage.protocol import Cursor
+from unstuck.storage.protocol import Cursor, Since
 
 SECONDS_PER_JOB = 0.00006
 """What a claim takes longer for each job that it brings, which is no price of finding them (0.02 to 0.03 ms of the
@@ -62,6 +63,8 @@ class Claiming:
         self._full: dict[Course, None] = {}
         # Queues of which nothing is known but a hint.
         self._hinted: set[str] = set()
+        # Whether the look that follows a hint is still to be called.
+        self._owes_look = False
         self._turn = 0
         self._fruitful = 0
         self._out_of_sight = Bell()
@@ -73,7 +76,7 @@ class Claiming:
         """
         self._hinted.discard(queue)
         now, is_empty = self._shift.env.now(), self._shift.is_empty
-        is_crowded = any(course.share.name == queue for course in self._full)
+        is_crowded = bool(self._full) and any(course.share.name == queue for course in self._full)
         for course in self._courses:
             if course.share.name == queue:
                 highest = self._highest.get(course)
@@ -122,12 +125,20 @@ class Claiming:
                 self._send_back(course, Cursor(line, NOBODY))
 
     def expect(self, queue: str) -> None:
-        """A hint says that this queue has work: claim from its head now, once, before the look that says more."""
+        """A hint says that this queue has work: claim from its head now, once, and look when that has started what it
+        brought: of the two only the claim is waited for, and they share the loop and the connection."""
+        self._owes_look = True
         self.look_back(queue)
         if queue not in self._shift.ready:
             self._shift.ready[queue] = 0
             self._hinted.add(queue)
         self._shift.claim_now()
+
+    def note_empty(self, queues: Iterable[str], since: Since | None, began: float, now: float) -> None:
+        """A look that began there and then has come to the end of these queues, and found nothing."""
+        for queue in queues:
+            place = None if since is None else Cursor(since.lines[queue], NOBODY)
+            self._strides.came_to_the_end(queue, place, began, now)
 
     @property
     def seconds_left_fallow(self) -> float:
@@ -160,6 +171,14 @@ class Claiming:
 
     async def round(self) -> float:
         """Claim once, by the next course that has places and something ready; wait when none has."""
+        try:
+            return await self._round()
+        finally:
+            if self._owes_look:
+                self._owes_look = False
+                self._shift.look_now()
+
+    async def _round(self) -> float:
         shift, companion = self._shift, self._companion
         if companion is not None and companion.is_under_way:
             return shift.settings.lease
@@ -254,14 +273,20 @@ class Claiming:
             shift.gave_up_something()
         self._has_failed = False
         now = shift.page.round_trip = shift.env.now()
-        if course.share.name in self._hinted and len(jobs) < limit:
+        took, is_short = shift.asking_took, len(jobs) < limit
+        are_ahead = course.is_prefetch and not is_short and self._demand.is_very_fast(course)
+        self._executor.take(jobs, withdrawn, now, are_ahead=are_ahead)
+        if jobs and is_short and self._companion is None:
+            # What it brought begins first: nobody waits for what there is to note, nor for a claim behind a short one.
+            await asyncio.sleep(0)
+        if course.share.name in self._hinted and is_short:
             # The look that follows every hint is cheaper than asking course by course whether there is more.
             self._hinted.discard(course.share.name)
             shift.ready.pop(course.share.name, None)
             self.note_sight()
-        is_short = len(jobs) < limit
         is_end, is_over = is_short and until is None, is_short and until is not None
-        are_ahead = course.is_prefetch and not is_short and self._demand.is_very_fast(course)
+        if jobs and is_end:
+            self._strides.came_to_the_end(course.share.name, after, began, now)
         if errand is None and not (jobs and is_over):
             self._full.pop(course, None)
             if not is_short:
@@ -270,7 +295,7 @@ class Claiming:
         walk = Walk(
             is_own=after is not None and after.id != NOBODY,
             is_back=self.back.is_back(after, highest),
-            seconds=shift.asking_took + self._strides.price(course) - SECONDS_PER_JOB * len(jobs),
+            seconds=took + self._strides.price(course) - SECONDS_PER_JOB * len(jobs),
         )
         if errand is None and is_over and not jobs:
             self._strides.walked(course, now, walk)
@@ -291,7 +316,6 @@ class Claiming:
                 self._strides.was_in_vain(course, now, walk.seconds)
             if last is not None and not is_end:
                 self._strides.go_on(course, errand, last, len(jobs), is_full=not is_short)
-            self._executor.take(jobs, withdrawn, now, are_ahead=are_ahead)
             return
         come_to = self._come_to(course, began, last, is_end)
         if course in self._sent_back:
@@ -308,7 +332,6 @@ class Claiming:
             self._dry.add(course)
             self._fallow.was_empty(course, now, walk.seconds)
             self.note_sight()
-        self._executor.take(jobs, withdrawn, now, are_ahead=are_ahead)
 
     def _come_to(self, course: Course, began: float, last: Cursor | None, is_end: bool) -> Cursor | None:
         """Where the next claim begins after one that came so far, to the end or not."""

@@ -95,13 +95,14 @@ class Demand:
         limit = executor.room(course.kind) - shift.buffer.count(course.kind)
         if course.is_prefetch:
             tasks = fast
-            slowest = max((executor.pace.mean(name) for name in tasks), default=1.0)
+            slowest = max([executor.pace.mean(name) for name in tasks], default=1.0)
             seconds = shift.settings.poll / 2 if slowest < VERY_FAST_SECONDS else self._bridge()
             soon = int(executor.places(course.kind) * seconds / max(slowest, 1e-6))
             ahead = min(AHEAD_MAX, soon) if len(shift.outbox) < UNSETTLED_MAX else 0
             # Many at once, or as many as there are places: what is left in hand lasts until the answer comes.
-            if len(shift.buffer) <= ahead // 2:
-                limit = max(limit, ahead - len(shift.buffer))
+            held = len(shift.buffer)
+            if held <= ahead // 2:
+                limit = max(limit, ahead - held)
         elif fast:
             tasks = [name for name in tasks if name not in fast]
             limit = executor.room_for_slow(course.kind) if tasks else 0

@@ -58,4 +58,6 @@ class Env:
 
     def new_ids(self, count: int) -> list[UUID]:
         """So many ids, as `new_id` gives them."""
+        if count == 1:
+            return [self.new_id()]
         return uuids7(count) if self.new_id is uuid7 else [self.new_id() for _ in range(count)]

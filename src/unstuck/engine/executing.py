@@ -174,7 +174,7 @@ class Executor:
     def _show_places(self) -> None:
         """What supervisor and sweeps may know of this worker: free places of the fullest kind, and idleness."""
         shift = self._shift
-        free = max(0, min((self.room(kind) - shift.buffer.count(kind) for kind in self._kinds), default=0))
+        free = max(0, min([self.room(kind) - shift.buffer.count(kind) for kind in self._kinds], default=0))
         shift.page.free_places = free
         if not free or shift.buffer:
             shift.page.busy_at = shift.env.now()

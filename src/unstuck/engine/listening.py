@@ -17,7 +17,8 @@ DEAF_SECONDS = 0.05
 
 
 class Listening:
-    """The listening loop of one worker: a hint for one of its queues causes a claim, and then a look.
+    """The listening loop of one worker: a hint for one of its queues causes a claim, which `expect` sees to, and then
+    a look; one without a name a look.
 
     `busy` rests for so many seconds, or as long as there is work in sight.
     """
@@ -42,7 +43,6 @@ class Listening:
             ours = self._queues.intersection(names)
             for name in sorted(ours):
                 self._expect(name)
-            if ours or not names:
-                self._look_now()
             if not names:
+                self._look_now()
                 await self._busy(DEAF_SECONDS)

@@ -39,6 +39,7 @@ class Looking:
         took, now = shift.asking_took, shift.env.now()
         shift.page.round_trip = now
         back.saw(began, look, names)
+        self._claiming.note_empty(look.empty, since, began, now)
         if not look.is_alive:
             shift.page.lose()
             return shift.settings.poll

@@ -204,6 +204,11 @@ class Page:
             safe_until, _, number, _, lost, draining = _PERMIT.unpack_from(self._memory, 8 * _SAFE_UNTIL)
         return bool(number == withdrawn and not lost and not draining and now < safe_until)
 
+    def may_start(self, now: float) -> bool:
+        """Whether this page lets anything new begin at this moment."""
+        safe_until, _, _, _, lost, draining = _PERMIT.unpack_from(self._memory, 8 * _SAFE_UNTIL)
+        return bool(not lost and not draining and now < safe_until)
+
     def withdraw(self) -> None:
         """Forbid the start of everything claimed so far."""
         self._ints[_WITHDRAWN] += 1

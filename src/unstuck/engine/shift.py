@@ -74,14 +74,7 @@ class Shift:
     @property
     def may_start(self) -> bool:
         """Whether this worker is sure enough of its lease to begin anything new."""
-        page = self.page
-        return (
-            not self.is_draining
-            and not self.is_quiet
-            and not page.is_lost
-            and page.drain_level == 0
-            and self.env.now() < page.safe_until
-        )
+        return not self.is_draining and not self.is_quiet and self.page.may_start(self.env.now())
 
     @property
     def must_leave(self) -> bool:

@@ -9,7 +9,10 @@ was reached. Strides in vain of a worker whose other claims bring all that they 
 for three million entries; who has nothing better to do walks on at once.
 
 That there are few may change while nobody asks, so it is believed for as long as inserts may be late in being seen, and
-ten times as long where later places go on to show it. While a course walks it is not sent back, or it would never arrive: what is known to stand elsewhere is an *errand*, a claim from there
+ten times as long where later places go on to show it. A claim that brought something, or a look that found nothing, and
+came to the end of the queue in less time than so many entries take to be passed over has shown it as well: who works off
+single jobs as they come need not ask. While a course walks it is not sent back, or it would never arrive: what is known to
+stand elsewhere is an *errand*, a claim from there
 that leaves the walk where it is.
 """
 
@@ -32,6 +35,9 @@ ERRANDS_MAX = 3
 FEW_TIMES = 10
 """For so many times as long it is believed that few are ready behind a place where no later one shows more: to count
 them from the very first costs as much as to claim from there, and only what has a head start is added before."""
+
+ENTRY_SECONDS = 0.000_000_3
+"""For passing over one entry, at least."""
 
 SHARE = 0.05
 """Of a worker's time, spent in walking in vain while others have something to claim."""
@@ -118,6 +124,13 @@ class Strides(Generic[C]):
 
     def _is_fresh(self, few: Few, now: float) -> bool:
         return now < few.seen_at + 2 * self._good_for and now < few.counted_at + FEW_TIMES * self._good_for
+
+    def came_to_the_end(self, queue: str, after: Cursor | None, began: float, now: float) -> None:
+        """A claim from this place brought something and a look found nothing, and nothing was left behind that."""
+        few = self._few.get(queue)
+        is_quick = 0.0 < now - began < self.length * ENTRY_SECONDS
+        if is_quick and (few is None or began >= few.seen_at + self._good_for or _is_behind(few.behind, after)):
+            self._few[queue] = Few(after, began, began)
 
     def price(self, course: C) -> float:
         """The seconds that it took to know how far the claim goes that has been sent."""

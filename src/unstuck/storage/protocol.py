@@ -62,7 +62,8 @@ class Look:
     `next_alarm_us` is the time to the next alarm of a scheduled job, negative when it has passed, None
     where there is none. `cancel` are (job, fence) of the worker's own attempts that are asked to stop.
     `is_alive` is False once the worker's row has ended or is missing; `is_draining` says that it is to claim
-    nothing, `is_leaving` that it is to leave.
+    nothing, `is_leaving` that it is to leave. `empty` are the queues that were looked through to their end, from
+    where this look began, and have nothing ready for this worker (paused ones are not looked through).
     """
 
     now_us: int
@@ -72,6 +73,7 @@ class Look:
     ready: Mapping[str, int]
     next_alarm_us: int | None
     cancel: Sequence[tuple[UUID, int]] = ()
+    empty: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

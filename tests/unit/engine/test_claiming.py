@@ -10,6 +10,7 @@ import pytest
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
 from unstuck.engine.handler import Kind
+from unstuck.model.errors import StoreUnavailable
 from unstuck.storage.memory.store import MemoryStore
 
 
@@ -59,6 +60,54 @@ def test_a_hint_is_good_for_one_claim_and_the_look_behind_it_for_the_rest() -> N
         return [*seen, len(bench.shift.holds())]
 
     assert asyncio.run(story()) == [1, 1, 3]
+
+
+def test_the_look_behind_a_hint_is_called_when_what_it_brought_has_begun() -> None:
+    """The two share the loop and the connection, and only the job is waited for."""
+
+    async def story() -> list[str]:
+        did: list[str] = []
+
+        async def begins() -> None:
+            did.append("begins")
+            await asyncio.Event().wait()
+
+        async def looks() -> None:
+            did.append("looks")
+
+        bench = Bench(Task(begins, Kind.ASYNC))
+        called: list[asyncio.Task[None]] = []
+        bench.shift.look_now = lambda: called.append(asyncio.create_task(looks()))
+        bench.add(1)
+        bench.claiming.expect("default")
+        assert not called
+        await bench.claim_all()
+        bench.claiming.expect("default")
+        await bench.claim_all()
+        return did
+
+    assert asyncio.run(story()) == ["begins", "looks", "looks"]
+
+
+def test_the_look_behind_a_hint_is_called_though_the_claim_fails_or_there_is_none() -> None:
+    async def story() -> int:
+        bench = Bench(waiting())
+        called: list[bool] = []
+        bench.shift.look_now = lambda: called.append(True)
+
+        def fails() -> None:
+            raise StoreUnavailable("it is away")
+
+        bench.meanwhile["claim"] = fails
+        bench.claiming.expect("default")
+        with pytest.raises(StoreUnavailable):
+            await bench.claiming.round()
+        bench.shift.is_quiet = True
+        bench.claiming.expect("default")
+        await bench.claiming.round()
+        return len(called)
+
+    assert asyncio.run(story()) == 2
 
 
 def test_a_hint_that_brings_as_much_as_there_is_room_for_is_followed_up_without_a_look() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
+import pytest
+
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
 from unstuck.engine.handler import Kind
@@ -107,6 +109,74 @@ def test_where_a_queue_is_short_nothing_is_asked_between_claims() -> None:
         return asked
 
     assert asyncio.run(story()) == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stride", "asks"),
+    [(0.001, 10_000, 1), (0.01, 10_000, 4), (0.001, 1_000, 4), (0.0, 10_000, 4)],
+    ids=["quick", "slow", "short strides", "a clock that stands"],
+)
+def test_single_jobs_that_are_claimed_quickly_show_that_a_queue_is_short(
+    seconds: float, stride: int, asks: int
+) -> None:
+    """Twenty hints half a second apart: what is believed for three seconds is asked once in three, or not at all."""
+
+    async def story() -> int:
+        bench = Bench(Task(lambda: None, Kind.ASYNC), stride=stride, lease=30.0)
+        asked = 0
+        reach = bench.store.reach
+
+        def counted(*args: object) -> object:
+            nonlocal asked
+            asked += 1
+            return reach(*args)  # type: ignore[arg-type]
+
+        bench.shift.store.reach = counted  # type: ignore[method-assign,assignment]
+        for _ in range(20):
+            bench.elapse(0.5)
+            bench.page.renewed(bench.seconds, bench.settings.lease)
+            bench.add()
+            bench.meanwhile["claim"] = lambda: bench.elapse(seconds)
+            bench.claiming.expect("default")
+            await bench.claim_all()
+            await bench.settling.round()
+        return asked
+
+    assert asyncio.run(story()) == asks
+
+
+def test_a_look_that_quickly_finds_nothing_shows_it_too() -> None:
+    """So the first job after a long rest is claimed without a question before."""
+
+    async def story() -> list[str]:
+        bench = Bench(Task(lambda: None, Kind.ASYNC), lease=30.0)
+        asked: list[str] = []
+        bench.meanwhile = {
+            "reach": lambda: asked.append("reach"),
+            "claim": lambda: asked.append("claim"),
+        }
+        bench.elapse(60.0)
+        began = bench.seconds
+        bench.claiming.note_empty(["default"], None, began, began + 0.001)
+        bench.elapse(1.0)
+        bench.page.renewed(bench.seconds, bench.settings.lease)
+        bench.add()
+        bench.claiming.expect("default")
+        await bench.claim_all()
+        return asked
+
+    assert asyncio.run(story()) == ["claim"]
+
+
+def test_what_is_known_of_a_whole_queue_is_not_given_up_for_what_is_known_of_its_end() -> None:
+    strides: Strides[str] = Strides(3.0, 10_000)
+    near = Cursor(1_000, NOBODY)
+    strides.came_to_the_end("q", None, 10.0, 10.001)
+    strides.came_to_the_end("q", near, 11.0, 11.001)
+    assert strides.knows("c", "q", None, 12.9)
+    strides.came_to_the_end("q", near, 13.5, 13.501)
+    assert strides.knows("c", "q", near, 14.0)
+    assert not strides.knows("c", "q", None, 14.0)
 
 
 def test_a_busy_worker_walks_in_vain_for_its_share_of_the_time() -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from unstuck.storage.postgres import hinting
-from unstuck.storage.postgres.connection import Address
+from unstuck.storage.postgres.address import Address
 from unstuck.storage.postgres.hinting import GAP_OF_A_STREAM_SECONDS, GAP_SECONDS, Hinter
 
 

@@ -206,4 +206,5 @@ def look(
         ready=ready,
         next_alarm_us=min(alarms, default=None),
         cancel=cancel,
+        empty=frozenset(name for name in queues if name not in ready and not tables.is_paused(name)),
     )

@@ -18,25 +18,29 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg import waiting
+from psycopg.abc import PQGen
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.types.string import ByteaBinaryLoader, TextLoader
 
-from unstuck.model.errors import BadSetting, StoreUnavailable
+from unstuck.model.errors import StoreUnavailable
 from unstuck.storage.plan import Mode, Request, Script, Statement
+from unstuck.storage.postgres.address import Address
 from unstuck.storage.postgres.arrays import all_packed
 from unstuck.storage.postgres.copying import CLOCK, copying, portions
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.errors import is_spent, not_connected, said
-from unstuck.storage.postgres.shortcuts import Hint, Shortcuts, Way, answer_to_fresh, by_name, fresh
+from unstuck.storage.postgres.shortcuts import Hint, Shortcuts, Way, answer_to_fresh, fresh
 from unstuck.storage.sql.library import Style
 
-CONNECT_SECONDS = 10
+RV = TypeVar("RV")
+
+LOOK_UP_SECONDS = 0.1
+"""So often a wait looks up from its socket, as the driver has it."""
 
 BEGIN = (
     "/* unstuck:begin */ BEGIN ISOLATION LEVEL READ COMMITTED;"
@@ -53,38 +57,6 @@ BINARY = frozenset({"claim", "settle_successes"})
 """Whose answers are many ids and numbers: the server sends them as they are, and nobody reads digits."""
 
 _AROUND: dict[Mode, LiteralString] = {Mode.TRANSACTION: BEGIN, Mode.SNAPSHOT: SNAPSHOT}
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where the server is, and how it is named in messages: without the password."""
-
-    conninfo: str = field(repr=False)
-    shown: str
-
-    @classmethod
-    def of(cls, url: str, application: str) -> Address:
-        """The address in a URL. Raises BadSetting where libpq cannot read it."""
-        try:
-            parts = conninfo_to_dict(url)
-        except psycopg.Error as error:
-            raise BadSetting(f"the URL of the store cannot be read: {str(error).strip()}") from None
-        host = str(parts.get("host") or parts.get("hostaddr") or os.environ.get("PGHOST") or "localhost")
-        port = str(parts.get("port") or os.environ.get("PGPORT") or "5432")
-        name = str(parts.get("dbname") or os.environ.get("PGDATABASE") or "")
-        user = f"{parts['user']}@" if parts.get("user") else ""
-        extra: dict[str, Any] = {
-            "application_name": parts.get("application_name") or application,
-            "connect_timeout": parts.get("connect_timeout") or CONNECT_SECONDS,
-            # A host that vanished is noticed within a minute even where nobody sets a deadline.
-            "keepalives_idle": parts.get("keepalives_idle") or 30,
-            "keepalives_interval": parts.get("keepalives_interval") or 10,
-            "keepalives_count": parts.get("keepalives_count") or 3,
-            "tcp_user_timeout": parts.get("tcp_user_timeout") or 30_000,
-        }
-        if "," in host:
-            extra["target_session_attrs"] = parts.get("target_session_attrs") or "read-write"
-        return cls(make_conninfo(url, **extra), f"postgresql://{user}{host}:{port}/{name}")
 
 
 class _Common:
@@ -127,6 +99,13 @@ class _Common:
     def is_idle(self) -> bool:
         """Whether no transaction is open and nothing is in flight."""
         return self._pgconn.transaction_status == TransactionStatus.IDLE
+
+    @property
+    def _is_left(self) -> bool:
+        """Whether there is nothing to undo, or nobody to ask: who left in the middle of an answer can ask no more."""
+        is_answering = self._pgconn.transaction_status == TransactionStatus.ACTIVE
+        self.is_spent = self.is_spent or is_answering
+        return self.is_spent or self.is_idle
 
     def cut(self) -> None:
         """Break the connection under whoever waits for it: he sees it closed, at once, and no cancel is sent."""
@@ -212,8 +191,8 @@ class PostgresConnection(_Common):
 
     def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
         if way is Way.PREPARED:
-            block, spelled = by_name(self._dialect, request)
-            rows = self._raw.wait(self._shortcuts.sending(self._raw, block, spelled, self.hint))
+            assert isinstance(request, Statement)
+            rows = self._raw.wait(self._shortcuts.sending(self._raw, self._dialect, request, self.hint))
             self.hint = None
             return rows
         if way is Way.COPIED:
@@ -241,7 +220,7 @@ class PostgresConnection(_Common):
 
     def rollback(self, mode: Mode) -> None:
         """Undo, if there is anybody left to ask."""
-        if self.is_spent or self.is_idle:
+        if self._is_left:
             return
         try:
             self._raw.execute(ROLLBACK)
@@ -268,6 +247,13 @@ class PostgresConnection(_Common):
             raise self._said(error, at_commit=at_commit) from error
 
 
+class _Unasking(psycopg.AsyncConnection[Any]):
+    """Asks no server to cancel what its task no longer waits for: there may be none."""
+
+    async def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
+        return await waiting.wait_async(gen, self.pgconn.socket, interval=LOOK_UP_SECONDS)
+
+
 class AsyncPostgresConnection(_Common):
     """The async colour; used by one task at a time. The twin of the blocking one, word for word."""
 
@@ -277,12 +263,14 @@ class AsyncPostgresConnection(_Common):
         self._dialect = dialect
 
     @classmethod
-    async def open(cls, address: Address, dialect: PostgresDialect) -> AsyncPostgresConnection:
-        """Connect."""
+    async def open(
+        cls, address: Address, dialect: PostgresDialect, *, is_asking: bool = True
+    ) -> AsyncPostgresConnection:
+        """Connect. `is_asking`: a statement whose task is cancelled is to be cancelled by the server, which is waited
+        for; else what is left in the middle is no more than left."""
+        kind = psycopg.AsyncConnection[Any] if is_asking else _Unasking
         try:
-            raw = await psycopg.AsyncConnection.connect(
-                address.conninfo, autocommit=True, prepare_threshold=None
-            )
+            raw = await kind.connect(address.conninfo, autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:
             raise not_connected(error, address.shown) from error
         return cls(raw, address, dialect)
@@ -326,8 +314,8 @@ class AsyncPostgresConnection(_Common):
 
     async def _ask(self, request: Request, way: Way) -> list[tuple[Any, ...]]:
         if way is Way.PREPARED:
-            block, spelled = by_name(self._dialect, request)
-            rows = await self._raw.wait(self._shortcuts.sending(self._raw, block, spelled, self.hint))
+            assert isinstance(request, Statement)
+            rows = await self._raw.wait(self._shortcuts.sending(self._raw, self._dialect, request, self.hint))
             self.hint = None
             return rows
         if way is Way.COPIED:
@@ -355,7 +343,7 @@ class AsyncPostgresConnection(_Common):
 
     async def rollback(self, mode: Mode) -> None:
         """Undo, if there is anybody left to ask."""
-        if self.is_spent or self.is_idle:
+        if self._is_left:
             return
         try:
             await self._raw.execute(ROLLBACK)

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from unstuck.storage.postgres.connection import Address
+from unstuck.storage.postgres.address import Address
 from unstuck.storage.postgres.hinting import ECHO, QUEUE
 
 PROVE_SECONDS = 60.0
@@ -32,7 +32,9 @@ class PostgresEar:
     def __init__(self, address: Address, channel: str):
         self._address = address
         self._channel = channel
-        self._heard: asyncio.Queue[str | None] = asyncio.Queue()
+        self._heard: set[str] = set()
+        self._is_closed = False
+        self._listener: asyncio.Future[None] | None = None
         self._echo = asyncio.Event()
         self._token = ""
         self._is_proved = False
@@ -51,18 +53,27 @@ class PostgresEar:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
-        self._heard.put_nowait(None)
+        self._is_closed = True
+        self._call()
 
     async def _hear(self) -> AsyncIterator[frozenset[str]]:
-        while (queue := await self._heard.get()) is not None:
-            queues = {queue}
-            while not self._heard.empty():
-                more = self._heard.get_nowait()
-                if more is None:
-                    return
-                queues.add(more)
+        while True:
+            while not (self._heard or self._is_closed):
+                self._listener = asyncio.get_running_loop().create_future()
+                await self._listener
+            if self._is_closed:
+                return
+            heard, self._heard = self._heard, set()
             # An empty name stands for a gap in which anything may have been said.
-            yield SOMETHING if "" in queues else frozenset(queues)
+            yield SOMETHING if "" in heard else frozenset(heard)
+
+    def _note(self, queue: str) -> None:
+        self._heard.add(queue)
+        self._call()
+
+    def _call(self) -> None:
+        if self._listener is not None and not self._listener.done():
+            self._listener.set_result(None)
 
     async def _keep_listening(self) -> None:
         shortest, longest = PAUSE_SECONDS
@@ -91,7 +102,7 @@ class PostgresEar:
                 while await self._prove(reading):
                     if not self._is_proved:
                         self._is_proved = True
-                        self._heard.put_nowait("")
+                        self._note("")
                     await asyncio.wait({reading}, timeout=PROVE_SECONDS)
                 if reading.done():
                     reading.result()
@@ -127,7 +138,7 @@ class PostgresEar:
 
     def _take(self, said: str) -> None:
         if said.startswith(QUEUE):
-            self._heard.put_nowait(said.removeprefix(QUEUE))
+            self._note(said.removeprefix(QUEUE))
         elif said == ECHO + self._token:
             self._echo.set()
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import psycopg
 
-from unstuck.storage.postgres.connection import Address
+from unstuck.storage.postgres.address import Address
 
 GAP_SECONDS = 0.01
 GAP_OF_A_STREAM_SECONDS = 0.05

@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,8 @@ from unstuck.model.errors import SchemaMismatch
 from unstuck.storage.migrating import Ladder, Status, current
 from unstuck.storage.opening import Ear, Keeper
 from unstuck.storage.plan import Lane, Plan, run, run_async
-from unstuck.storage.postgres.connection import Address, AsyncPostgresConnection, PostgresConnection
+from unstuck.storage.postgres.address import Address
+from unstuck.storage.postgres.connection import AsyncPostgresConnection, PostgresConnection
 from unstuck.storage.postgres.dialect import NOW, PostgresDialect
 from unstuck.storage.postgres.ear import PostgresEar
 from unstuck.storage.postgres.hinting import QUEUE, Hinter
@@ -67,9 +69,9 @@ class PostgresKeeper(Keeper):
             connection.close()
             raise
 
-    async def aopen(self) -> AsyncPostgresConnection:
+    async def aopen(self, *, is_asking: bool = True) -> AsyncPostgresConnection:
         """An async connection of one's own. Raises StoreErrors."""
-        connection = await AsyncPostgresConnection.open(self.address, self._dialect)
+        connection = await AsyncPostgresConnection.open(self.address, self._dialect, is_asking=is_asking)
         try:
             if self._checked_by != os.getpid():
                 self._check(await run_async(connection, current(self._dialect, self._event_log)))
@@ -134,7 +136,7 @@ class PostgresKeeper(Keeper):
             self._hinter.say(queues)
 
     def lane(self, name: str) -> Lane:
-        return PostgresLane(name, self.aopen)
+        return PostgresLane(name, partial(self.aopen, is_asking=False))
 
     def ear(self) -> Ear | None:
         return PostgresEar(self.address, self._channel)

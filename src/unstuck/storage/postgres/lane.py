@@ -4,6 +4,10 @@ A plan has a deadline. When it passes, the connection is broken at the socket, s
 it returns at once, and nothing waits for a server that may be gone or stopped: no cancel is sent, no
 goodbye is said. The driver's own answer then tells whether the outcome is in doubt. The next plan opens
 a new connection.
+
+A plan runs in the task that asks for it, beside one timer: a task of its own would be one more turn of the loop before
+the statement is sent and one more behind its answer, and for the claim of a single job that is what somebody waits for.
+So a task that is cancelled in the middle leaves at once, and breaks the connection as it goes.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from unstuck.model.errors import OutcomeUnknown, StoreUnavailable
 from unstuck.storage.plan import Plan, run_async
@@ -25,26 +29,32 @@ BREAK_SECONDS = 1.0
 
 
 class PostgresLane:
-    """See the essay above. `name` is for people."""
+    """See the essay above. `name` is for people. `open` gives connections that ask no server to
+    cancel what their task no longer waits for."""
 
     def __init__(self, name: str, open: Callable[[], Awaitable[AsyncPostgresConnection]]):
         self.name = name
         self._open = open
         self._turn = asyncio.Lock()
+        self._queued = 0
         self._connection: AsyncPostgresConnection | None = None
 
     async def run(self, plan: Plan[R], deadline: float | None = None) -> R:
         """Run the plan; `deadline` in seconds from now, the wait for one's turn included."""
-        loop = asyncio.get_running_loop()
-        until = None if deadline is None else loop.time() + deadline
+        until = None if deadline is None else asyncio.get_running_loop().time() + deadline
+        if self._queued or self._turn.locked():
+            self._queued += 1
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._turn.acquire()
+            except TimeoutError:
+                raise StoreUnavailable(f"{plan.name} did not get its turn within {deadline:.1f} s") from None
+            finally:
+                self._queued -= 1
+        else:
+            await self._turn.acquire()  # at once: nobody is before us
         try:
-            async with asyncio.timeout_at(until):
-                await self._turn.acquire()
-        except TimeoutError:
-            raise StoreUnavailable(f"{plan.name} did not get its turn within {deadline:.1f} s") from None
-        try:
-            task = loop.create_task(self._run(plan))
-            return await self._watched(task, plan, None if until is None else until - loop.time())
+            return await (self._run(plan) if until is None else self._watched(plan, until))
         finally:
             self._turn.release()
 
@@ -62,35 +72,27 @@ class PostgresLane:
             return await run_async(connection, plan)
         finally:
             if connection.is_spent or not connection.is_idle:
+                connection.cut()
                 await self._drop()
 
-    async def _watched(self, task: asyncio.Task[R], plan: Plan[R], seconds: float | None) -> R:
+    async def _watched(self, plan: Plan[R], until: float) -> R:
+        watch = _Watch(self, until)
         try:
-            done, _ = await asyncio.wait({task}, timeout=seconds)
-            if done:
-                return task.result()
-            await self._break(task)
+            return await self._run(plan)
         except asyncio.CancelledError:
-            await self._break(task)
-            raise
-        if task.done() and not task.cancelled():
-            return task.result()
+            if not watch.has_cancelled():
+                raise
+        finally:
+            watch.close()
         if plan.mode.is_reading:
             raise StoreUnavailable(f"{plan.name} did not answer within its deadline")
         raise OutcomeUnknown(f"{plan.name} did not answer within its deadline")
 
-    async def _break(self, task: asyncio.Task[Any]) -> None:
-        """Break the connection under the task, and see it end."""
-        if self._connection is None:
-            # Still connecting: there is nothing in flight, and nothing to break but the attempt.
-            task.cancel()
-        else:
+    def cut(self) -> bool:
+        """Break the connection under whoever waits for it; False where there is none yet."""
+        if self._connection is not None:
             self._connection.cut()
-        done, _ = await asyncio.wait({task}, timeout=BREAK_SECONDS)
-        if not done:
-            task.cancel()
-            self._connection = None
-        task.add_done_callback(_seen)
+        return self._connection is not None
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -98,7 +100,36 @@ class PostgresLane:
             await connection.aclose()
 
 
-def _seen(task: asyncio.Task[Any]) -> None:
-    """Take the error of a task that nobody waits for."""
-    if not task.cancelled():
-        task.exception()
+class _Watch:
+    """Ends the current task's plan at its deadline: by breaking the connection, and if the task does not see that within
+    a second, or is still connecting, by cancelling it."""
+
+    __slots__ = ("_alarm", "_cancels", "_has_cancelled", "_lane", "_loop", "_task")
+
+    def __init__(self, lane: PostgresLane, until: float):
+        self._lane = lane
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancels = task.cancelling()
+        self._has_cancelled = False
+        self._alarm = self._loop.call_at(until, self._pass)
+
+    def _pass(self) -> None:
+        if self._lane.cut():
+            self._alarm = self._loop.call_later(BREAK_SECONDS, self._cancel)
+        else:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self._has_cancelled = True
+        self._task.cancel()
+
+    def has_cancelled(self) -> bool:
+        """Whether that the task was cancelled was our doing, and nobody else's; takes it back then."""
+        return self._has_cancelled and self._task.uncancel() <= self._cancels
+
+    def close(self) -> None:
+        """The plan is over."""
+        self._alarm.cancel()

@@ -23,6 +23,7 @@ are copied (`copying`).
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
@@ -31,6 +32,7 @@ from typing import Any
 import psycopg
 from psycopg import generators, pq
 from psycopg.abc import PQGen
+from psycopg.abc import Transformer as Reading
 from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
@@ -38,7 +40,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from unstuck.storage.plan import Columns, Mode, Request, Statement
 from unstuck.storage.postgres.arrays import is_list
 from unstuck.storage.postgres.copying import is_worth_it
-from unstuck.storage.sql.library import Dialect, Spelled, Style
+from unstuck.storage.sql.library import Dialect, Style
 
 PREPARED = frozenset({"insert_one", "claim"})
 PREPARED_AFTER_REST = frozenset({"claim"})
@@ -72,7 +74,10 @@ class Shortcuts:
         self._may_copy = may_copy
         self._uses = 0
         self._is_preparing = False
-        self._prepared: set[str] = set()
+        self._prepared: set[bytes] = set()
+        self._reading: Reading | None = None
+        self._asked: Mapping[str, Any] | None = None
+        self._values: list[bytes | None] = []
         self._used_at = time.monotonic()
 
     def wants_to_know(self, request: Request, mode: Mode) -> bool:
@@ -91,31 +96,41 @@ class Shortcuts:
         self._used_at = time.monotonic()
 
     def sending(
-        self, raw: Raw, block: str, spelled: Spelled, hint: Hint | None
+        self, raw: Raw, dialect: Dialect, request: Statement, hint: Hint | None
     ) -> PQGen[list[tuple[Any, ...]]]:
         """Send a prepared statement, after preparing it where it is new; for `wait` of either colour. `hint` goes
         out with the commit of an insert, if that inserts anything."""
-        pgconn, name, text = raw.pgconn, NAME + block, spelled.text
-        if hint is not None:
-            places = len(spelled.names)
-            name, text = f"{name}_telling", f"{text}, pg_notify(${places + 1}, ${places + 2})"
-        given = [*spelled.in_order, *(hint or ())]
-        if name not in self._prepared:
-            # What is not said is what the statement makes of it; a moment beside an interval would be taken for one.
-            kinds = [MOMENT if isinstance(value, datetime) else 0 for value in given]
-            pgconn.send_prepare(name.encode(), text.encode(), kinds)
-            yield from _answered(pgconn)
-            self._prepared.add(name)
+        pgconn, block = raw.pgconn, request.block
         answers_rows = block in PREPARED_AFTER_REST
-        values = [_as_text(value) for value in given]
-        form = pq.Format.BINARY if answers_rows else pq.Format.TEXT
-        pgconn.send_query_prepared(name.encode(), values, result_format=form)
-        answer = yield from _answered(pgconn)
+        if answers_rows and request.args == self._asked:
+            name, values = _name(block, is_telling=False), self._values
+        else:
+            (spelled,) = dialect.spell(request, Style.DOLLAR)
+            name, given = _name(block, is_telling=hint is not None), [*spelled.in_order, *(hint or ())]
+            if name not in self._prepared:
+                # What is not said is what the statement makes of it; a moment beside an interval would be taken for one.
+                kinds = [MOMENT if isinstance(value, datetime) else 0 for value in given]
+                places = len(spelled.names)
+                told = "" if hint is None else f", pg_notify(${places + 1}, ${places + 2})"
+                pgconn.send_prepare(name, (spelled.text + told).encode(), kinds)
+                yield from _answered(pgconn)
+                self._prepared.add(name)
+            # Texts are most of them, and each step between the call and the wire is one that somebody waits for.
+            values = [each.encode() if each.__class__ is str else _as_text(each) for each in given]
         if not answers_rows:
+            pgconn.send_query_prepared(name, values)
+            answer = yield from _answered(pgconn)
             return [()] * answer.ntuples
-        reading = Transformer(raw)
+        pgconn.send_query_prepared(name, values, result_format=pq.Format.BINARY)
+        # A worker that rests asks the same each time.
+        self._asked, self._values = request.args, values
+        answer = yield from _answered(pgconn)
+        reading = self._reading = self._reading or Transformer(raw)  # it knows by now how each column is read
         reading.set_pgresult(answer)
-        return reading.load_rows(0, answer.ntuples, tuple)
+        try:
+            return reading.load_rows(0, answer.ntuples, tuple)
+        finally:
+            reading.set_pgresult(None)
 
     def way(self, request: Request, mode: Mode, *, is_first: bool) -> Way:
         """The shortest way for this request; `is_first`: nothing was done yet in the transaction, if there is one."""
@@ -145,10 +160,17 @@ def _is_alone(request: Request, mode: Mode, blocks: frozenset[str]) -> bool:
     return mode is Mode.WRITE and _is_of(request, blocks)
 
 
+@lru_cache(maxsize=16)
+def _name(block: str, *, is_telling: bool) -> bytes:
+    return f"{NAME}{block}{'_telling' if is_telling else ''}".encode()
+
+
 def _as_text(value: Any) -> bytes | None:
     """Ids, texts and numbers say what they are; a list is an array of them."""
     if value is None:
         return None
+    if value.__class__ is int:
+        return b"%d" % value
     if is_list(value):
         quoted = (str(each).replace("\\", "\\\\").replace('"', '\\"') for each in value)
         return ("{" + ",".join(f'"{each}"' for each in quoted) + "}").encode()
@@ -162,13 +184,6 @@ def _answered(pgconn: PGconn) -> PQGen[PGresult]:
     if answer.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
         raise psycopg.errors.error_from_result(answer)
     return answer
-
-
-def by_name(dialect: Dialect, request: Request) -> tuple[str, Spelled]:
-    """The name of a statement, and its text with numbered parameters."""
-    assert isinstance(request, Statement)
-    (spelled,) = dialect.spell(request, Style.DOLLAR)
-    return request.block, spelled
 
 
 @lru_cache(maxsize=64)

@@ -30,6 +30,7 @@ INSERT_ONE = block("insert_one")
 INSERT_ALIKE = block("insert_alike")
 COMPARE = block("compare")
 CLAIM = block("claim")
+CLAIMED = target_of(State.READY, Event.CLAIM).value
 REACH = block("reach")
 WRITE_PROGRESS = block("write_progress")
 WRITE_LOGS = block("write_logs")
@@ -47,6 +48,13 @@ def insert_each(jobs: Sequence[NewJob]) -> Plan[list[Inserted | IdConflict]]:
 
 
 def _insert(jobs: Sequence[NewJob]) -> Requests[list[Inserted]]:
+    if len(jobs) == 1:
+        # The one that somebody waits for, most often: nothing to be told apart.
+        there = yield from insert_new(jobs)
+        if not there:
+            return [Inserted(jobs[0].id, True)]
+        answers = yield from _answers(jobs, _unique(jobs), there)
+        return [_certain(answer) for answer in answers]
     if isinstance(jobs, Alike):
         there = yield from insert_new(jobs)
         if not there:
@@ -113,13 +121,13 @@ def _certain(answer: Inserted | IdConflict) -> Inserted:
 
 def insert_new(jobs: Collection[NewJob]) -> Requests[Collection[NewJob]]:
     """Insert those that are not there yet; answers those that are."""
-    ordered: Sequence[NewJob] = jobs if isinstance(jobs, Alike) else sorted(jobs, key=_number)
+    ordered: Sequence[NewJob] = jobs if type(jobs) is Alike else sorted(jobs, key=_number)
     first = ordered[0]
     is_plain = not first.priority and _schedule(first) == NOW
     inserted: Rows
     if is_plain and len(ordered) == 1:
         inserted = yield Statement(INSERT_ONE, shape.plain_job(first))
-    elif is_plain and isinstance(jobs, Alike):
+    elif is_plain and type(jobs) is Alike:
         columns = Columns({"job_id": list(jobs.ids), "args": list(jobs.args)})
         inserted = yield Statement(INSERT_ALIKE, shape.common(first), columns)
     elif is_plain and _are_alike(ordered):
@@ -178,7 +186,7 @@ def claim(
             "after_id": shape.NIL if after is None else after.id,
             "until_line": shape.LINE_MAX if until is None else until.line,
             "until_id": shape.NIL if until is None else until.id,
-            "target": target_of(State.READY, Event.CLAIM).value,
+            "target": CLAIMED,
         },
     )
     return shape.all_claimed(taken)

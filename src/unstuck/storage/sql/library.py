@@ -67,6 +67,8 @@ class Style(Enum):
     PYFORMAT = "pyformat"
     DOLLAR = "dollar"
 
+    __hash__ = object.__hash__  # asked for at every statement, and that of enumerations is none of C's
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

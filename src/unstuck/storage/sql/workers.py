@@ -59,6 +59,7 @@ def look(
     now_us, flags = 0, 2
     alarm: int | None = None
     ready: dict[str, int] = {}
+    empty: set[str] = set()
     cancel: list[tuple[UUID, int]] = []
     for kind, name, number in seen:
         match kind:
@@ -68,6 +69,8 @@ def look(
                 flags = number
             case "queue" if number is not None:
                 ready[name] = number
+            case "queue":
+                empty.add(name)
             case "alarm":
                 alarm = number
             case "cancel" if number is not None:
@@ -82,6 +85,7 @@ def look(
         ready=ready,
         next_alarm_us=alarm,
         cancel=cancel,
+        empty=frozenset(empty),
     )
 
 
