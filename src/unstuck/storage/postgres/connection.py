@@ -277,12 +277,15 @@ class AsyncPostgresConnection(_Common):
         self._dialect = dialect
 
     @classmethod
-    async def open(cls, address: Address, dialect: PostgresDialect) -> AsyncPostgresConnection:
+    async def open(
+        cls,
+        address: Address,
+        dialect: PostgresDialect,
+        kind: type[psycopg.AsyncConnection[Any]] = psycopg.AsyncConnection,
+    ) -> AsyncPostgresConnection:
         """Connect."""
         try:
-            raw = await psycopg.AsyncConnection.connect(
-                address.conninfo, autocommit=True, prepare_threshold=None
-            )
+            raw = await kind.connect(address.conninfo, autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:
             raise not_connected(error, address.shown) from error
         return cls(raw, address, dialect)

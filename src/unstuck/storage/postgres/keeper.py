@@ -11,8 +11,11 @@ import asyncio
 import os
 from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
+
+import psycopg
 
 from unstuck.model.errors import SchemaMismatch
 from unstuck.storage.migrating import Ladder, Status, current
@@ -27,6 +30,7 @@ from unstuck.storage.postgres.pools import AsyncPool, Pool
 from unstuck.storage.postgres.routing import route_of
 from unstuck.storage.postgres.shortcuts import Hint
 from unstuck.storage.postgres.store import PostgresStore
+from unstuck.storage.postgres.waiting import PromptConnection
 
 R = TypeVar("R")
 
@@ -67,9 +71,11 @@ class PostgresKeeper(Keeper):
             connection.close()
             raise
 
-    async def aopen(self) -> AsyncPostgresConnection:
+    async def aopen(
+        self, kind: type[psycopg.AsyncConnection[Any]] = psycopg.AsyncConnection
+    ) -> AsyncPostgresConnection:
         """An async connection of one's own. Raises StoreErrors."""
-        connection = await AsyncPostgresConnection.open(self.address, self._dialect)
+        connection = await AsyncPostgresConnection.open(self.address, self._dialect, kind)
         try:
             if self._checked_by != os.getpid():
                 self._check(await run_async(connection, current(self._dialect, self._event_log)))
@@ -134,7 +140,7 @@ class PostgresKeeper(Keeper):
             self._hinter.say(queues)
 
     def lane(self, name: str) -> Lane:
-        return PostgresLane(name, self.aopen)
+        return PostgresLane(name, partial(self.aopen, PromptConnection))
 
     def ear(self) -> Ear | None:
         return PostgresEar(self.address, self._channel)

@@ -4,6 +4,9 @@ A plan has a deadline. When it passes, the connection is broken at the socket, s
 it returns at once, and nothing waits for a server that may be gone or stopped: no cancel is sent, no
 goodbye is said. The driver's own answer then tells whether the outcome is in doubt. The next plan opens
 a new connection.
+
+A plan runs in the task of whoever asked for it, which is woken once, with the answer (`waiting`): each further turn of the
+loop is one in which threads have the interpreter first.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from unstuck.model.errors import OutcomeUnknown, StoreUnavailable
 from unstuck.storage.plan import Plan, run_async
@@ -21,7 +24,7 @@ R = TypeVar("R")
 
 LIFE_SECONDS = 600.0
 BREAK_SECONDS = 1.0
-"""How long a task may take to see that its connection was broken."""
+"""How long a plan may take to see that its connection was broken."""
 
 
 class PostgresLane:
@@ -35,16 +38,18 @@ class PostgresLane:
 
     async def run(self, plan: Plan[R], deadline: float | None = None) -> R:
         """Run the plan; `deadline` in seconds from now, the wait for one's turn included."""
-        loop = asyncio.get_running_loop()
-        until = None if deadline is None else loop.time() + deadline
+        until = None if deadline is None else asyncio.get_running_loop().time() + deadline
         try:
             async with asyncio.timeout_at(until):
                 await self._turn.acquire()
         except TimeoutError:
             raise StoreUnavailable(f"{plan.name} did not get its turn within {deadline:.1f} s") from None
         try:
-            task = loop.create_task(self._run(plan))
-            return await self._watched(task, plan, None if until is None else until - loop.time())
+            connection = self._connection
+            is_old = connection is not None and time.monotonic() - connection.opened > LIFE_SECONDS
+            if connection is None or is_old or connection.is_dead:
+                connection = await self._connected(plan, until)
+            return await self._run(connection, plan, until)
         finally:
             self._turn.release()
 
@@ -52,45 +57,31 @@ class PostgresLane:
         """Close the connection."""
         await self._drop()
 
-    async def _run(self, plan: Plan[R]) -> R:
-        connection = self._connection
-        is_old = connection is not None and time.monotonic() - connection.opened > LIFE_SECONDS
-        if connection is None or is_old or connection.is_dead:
-            await self._drop()
-            connection = self._connection = await self._open()
+    async def _connected(self, plan: Plan[R], until: float | None) -> AsyncPostgresConnection:
+        """A new connection. Where there is none in time, nothing has happened."""
+        await self._drop()
+        try:
+            async with asyncio.timeout_at(until):
+                self._connection = connection = await self._open()
+        except TimeoutError:
+            raise StoreUnavailable(f"{plan.name} did not get a connection within its deadline") from None
+        return connection
+
+    async def _run(self, connection: AsyncPostgresConnection, plan: Plan[R], until: float | None) -> R:
+        watch = _Watch(connection, until)
         try:
             return await run_async(connection, plan)
+        except asyncio.CancelledError:
+            connection.cut()
+            if not watch.has_given_up():
+                raise
+            if plan.mode.is_reading:
+                raise StoreUnavailable(f"{plan.name} did not answer within its deadline") from None
+            raise OutcomeUnknown(f"{plan.name} did not answer within its deadline") from None
         finally:
+            watch.close()
             if connection.is_spent or not connection.is_idle:
                 await self._drop()
-
-    async def _watched(self, task: asyncio.Task[R], plan: Plan[R], seconds: float | None) -> R:
-        try:
-            done, _ = await asyncio.wait({task}, timeout=seconds)
-            if done:
-                return task.result()
-            await self._break(task)
-        except asyncio.CancelledError:
-            await self._break(task)
-            raise
-        if task.done() and not task.cancelled():
-            return task.result()
-        if plan.mode.is_reading:
-            raise StoreUnavailable(f"{plan.name} did not answer within its deadline")
-        raise OutcomeUnknown(f"{plan.name} did not answer within its deadline")
-
-    async def _break(self, task: asyncio.Task[Any]) -> None:
-        """Break the connection under the task, and see it end."""
-        if self._connection is None:
-            # Still connecting: there is nothing in flight, and nothing to break but the attempt.
-            task.cancel()
-        else:
-            self._connection.cut()
-        done, _ = await asyncio.wait({task}, timeout=BREAK_SECONDS)
-        if not done:
-            task.cancel()
-            self._connection = None
-        task.add_done_callback(_seen)
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -98,7 +89,32 @@ class PostgresLane:
             await connection.aclose()
 
 
-def _seen(task: asyncio.Task[Any]) -> None:
-    """Take the error of a task that nobody waits for."""
-    if not task.cancelled():
-        task.exception()
+class _Watch:
+    """Over one plan: breaks its connection at the deadline, and its task where that does not see it."""
+
+    def __init__(self, connection: AsyncPostgresConnection, until: float | None):
+        self._connection = connection
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancels = task.cancelling()
+        self._loop = asyncio.get_running_loop()
+        self._has_given_up = False
+        self._alarm = None if until is None else self._loop.call_at(until, self._break)
+
+    def close(self) -> None:
+        """The plan is over."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def has_given_up(self) -> bool:
+        """Whether it was the watch that cancelled the task, and nobody else."""
+        return self._has_given_up and self._task.uncancel() <= self._cancels
+
+    def _break(self) -> None:
+        self._connection.cut()
+        self._alarm = self._loop.call_later(BREAK_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        self._has_given_up = True
+        self._task.cancel()
