@@ -12,9 +12,10 @@ import pytest
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
 from unstuck.engine.claiming import Claiming
-from unstuck.engine.demand import AHEAD_MAX
+from unstuck.engine.demand import AHEAD_PORTIONS
 from unstuck.engine.handler import Kind
-from unstuck.engine.settling import SOON_SECONDS
+from unstuck.engine.settling import SOON_SECONDS, Settling
+from unstuck.engine.shift import PORTION_MAX, PORTION_OF_ONE_FILE
 from unstuck.engine.worker import Worker
 from unstuck.model.errors import StoreUnavailable
 from unstuck.model.job import NewJob
@@ -22,6 +23,9 @@ from unstuck.model.states import State
 from unstuck.storage.plan import Plan
 
 R = TypeVar("R")
+
+
+AHEAD_MAX = AHEAD_PORTIONS * PORTION_OF_ONE_FILE
 
 
 class Told:
@@ -51,6 +55,8 @@ def one_writer(places: int = 1) -> tuple[Bench, Told]:
     bench = Bench(Task(at_once, Kind.ASYNC), concurrency=places, slots=2048)
     lane = Told(bench.keeper.lane("one"))
     bench.shift.claim_lane = bench.shift.settle_lane = lane
+    bench.shift.portion = PORTION_OF_ONE_FILE
+    bench.settling = Settling(bench.shift, bench.executor)
     bench.claiming = Claiming(bench.shift, bench.executor, bench.settling)
     return bench, lane
 
@@ -224,6 +230,7 @@ def test_only_a_store_of_one_file_has_its_commits_shared() -> None:
                 bench.page, lanes, is_one_file=is_one_file,
             )  # fmt: skip
             assert (worker._claiming._companion is not None) is is_one_file
+            assert worker.shift.portion == (PORTION_OF_ONE_FILE if is_one_file else PORTION_MAX)
 
     told(story())
 
