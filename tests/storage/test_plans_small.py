@@ -1,4 +1,4 @@
-"""On a small table whose statistics say that nothing runs, a group of endings is joined once, not once for each of them."""
+"""On a small table whose statistics say that nothing runs, a group of endings is joined once, not for each of them."""
 
 from __future__ import annotations
 

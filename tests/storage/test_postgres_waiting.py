@@ -1,4 +1,4 @@
-"""Lanes on PostgreSQL: a plan wakes its task with the answer and not before, and a deadline holds whoever does not see it."""
+"""Lanes on PostgreSQL: a plan wakes its task with the answer, and a deadline holds whoever does not see it."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from unstuck.engine.shift import Shift
 from unstuck.rules.settings import QueueShare
 
 AHEAD_PORTIONS = 2
-"""So many portions wait for a place at most: half of it is left when the next claim goes, so that each asks for as many as
-it may, and what is left lasts until it answers."""
+"""So many portions wait for a place at most: half of it is left when the next claim goes, so that each asks for as
+many as it may, and what is left lasts until it answers."""
 
 VERY_FAST_SECONDS = 0.005
 AHEAD_SECONDS = 0.02

@@ -37,7 +37,8 @@ UNHEARD_MAX = 500
 started behind its back could not be settled either."""
 
 IDS_AT_ONCE = 100
-"""For so many of those that wait, ids of their verdicts are drawn together: at a quarter of the price, and none for later."""
+"""For so many of those that wait, ids of their verdicts are drawn together: at a quarter of the price, and none for
+later."""
 
 
 class Plain:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 PORTION_MAX = 1000
 PORTION_OF_ONE_FILE = 500
-"""So many jobs go through one transaction at most. Where everybody waits for the one writer, nobody writes for long; a
-server has other work to do meanwhile, and what each costs by itself (a commit, a plan, a turn of the loop) is shared by more."""
+"""So many jobs go through one transaction at most. Where everybody waits for the one writer, nobody writes for long;
+a server has other work to do meanwhile, and what each costs by itself (a commit, a plan, a turn of the loop) is
+shared by more."""
 
 Key = tuple[UUID, int]
 Ending = tuple[float, int | None]

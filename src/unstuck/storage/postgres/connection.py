@@ -34,6 +34,7 @@ from unstuck.storage.postgres.copying import CLOCK, copying, portions
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.errors import is_spent, not_connected, said
 from unstuck.storage.postgres.shortcuts import Hint, Shortcuts, Way, answer_to_fresh, by_name, fresh
+from unstuck.storage.postgres.waiting import AsyncKind
 from unstuck.storage.sql.library import Style
 
 CONNECT_SECONDS = 10
@@ -278,10 +279,7 @@ class AsyncPostgresConnection(_Common):
 
     @classmethod
     async def open(
-        cls,
-        address: Address,
-        dialect: PostgresDialect,
-        kind: type[psycopg.AsyncConnection[Any]] = psycopg.AsyncConnection,
+        cls, address: Address, dialect: PostgresDialect, kind: AsyncKind = psycopg.AsyncConnection
     ) -> AsyncPostgresConnection:
         """Connect."""
         try:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -30,7 +30,7 @@ from unstuck.storage.postgres.pools import AsyncPool, Pool
 from unstuck.storage.postgres.routing import route_of
 from unstuck.storage.postgres.shortcuts import Hint
 from unstuck.storage.postgres.store import PostgresStore
-from unstuck.storage.postgres.waiting import PromptConnection
+from unstuck.storage.postgres.waiting import AsyncKind, PromptConnection
 
 R = TypeVar("R")
 
@@ -71,9 +71,7 @@ class PostgresKeeper(Keeper):
             connection.close()
             raise
 
-    async def aopen(
-        self, kind: type[psycopg.AsyncConnection[Any]] = psycopg.AsyncConnection
-    ) -> AsyncPostgresConnection:
+    async def aopen(self, kind: AsyncKind = psycopg.AsyncConnection) -> AsyncPostgresConnection:
         """An async connection of one's own. Raises StoreErrors."""
         connection = await AsyncPostgresConnection.open(self.address, self._dialect, kind)
         try:

@@ -5,8 +5,8 @@ it returns at once, and nothing waits for a server that may be gone or stopped: 
 goodbye is said. The driver's own answer then tells whether the outcome is in doubt. The next plan opens
 a new connection.
 
-A plan runs in the task of whoever asked for it, which is woken once, with the answer (`waiting`): each further turn of the
-loop is one in which threads have the interpreter first.
+A plan runs in the task of whoever asked for it, which is woken once, with the answer (`waiting`): each further turn
+of the loop is one in which threads have the interpreter first.
 """
 
 from __future__ import annotations

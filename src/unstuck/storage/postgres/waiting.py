@@ -1,13 +1,13 @@
 """A connection whose answers are taken in the very step of the loop in which the socket has them.
 
 psycopg wakes the task that waits each time the socket has something, which takes another turn of the loop, and an
-answer of hundreds of rows comes in a dozen pieces. Where threads are at work beside the loop, each of its turns waits for
-the interpreter, up to the switch interval (5 ms): a claim took longer in coming and going than at the server, and what
-had been claimed ahead was used up meanwhile. So here the pieces are taken by the callback of the socket itself, and
-the task is woken once, with the answer.
+answer of hundreds of rows comes in a dozen pieces. Where threads are at work beside the loop, each of its turns waits
+for the interpreter, up to the switch interval (5 ms): a claim took longer in coming and going than at the server, and
+what had been claimed ahead was used up meanwhile. So here the pieces are taken by the callback of the socket itself,
+and the task is woken once, with the answer.
 
-Only for lanes: where whoever waits is cancelled, the connection, which is in the middle of an answer, is closed. psycopg
-would ask the server to cancel, and wait for that.
+Only for lanes: where whoever waits is cancelled, the connection, which is in the middle of an answer, is closed.
+psycopg would ask the server to cancel, and wait for that.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from psycopg.waiting import Ready, Wait
 
 R = TypeVar("R")
 
+AsyncKind = type[psycopg.AsyncConnection[Any]]
+
 READING, WRITING = int(Wait.R), int(Wait.W)
 
 
@@ -28,7 +30,8 @@ class PromptConnection(psycopg.AsyncConnection[Any]):
     """See the essay above."""
 
     async def wait(self, gen: PQGen[R], interval: float = 0.0, timeout: float | None = None) -> R:
-        """What the generator returns, which asks and reads. `interval` is psycopg's; `timeout`, in seconds, is left to it."""
+        """What the generator returns, which asks and reads. `interval` is psycopg's; `timeout`, in seconds, is left
+        to it."""
         if timeout is not None:
             return await super().wait(gen, interval or 0.1, timeout)
         answer: R

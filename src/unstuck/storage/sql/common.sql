@@ -193,9 +193,9 @@ WHERE j.id = v.job_id
 RETURNING id, verdict_id
 
 -- name: settle_successes
--- The same for endings that are nothing but successes kept for the same time: what they share is said once. The state stands
--- inside a CASE: statistics from before anything ran say that nothing does, and the rows of a small table would then be walked
--- over once for each ending.
+-- The same for endings that are nothing but successes kept for the same time: what they share is said once. The state
+-- stands inside a CASE: statistics from before anything ran say that nothing does, and the rows of a small table would
+-- then be walked over once for each ending.
 UPDATE {jobs} AS j SET
     state = :target,
     reason = NULL,
