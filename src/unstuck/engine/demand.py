@@ -18,11 +18,9 @@ from unstuck.engine.handler import Kind
 from unstuck.engine.shift import Shift
 from unstuck.rules.settings import QueueShare
 
-PREFETCH_MAX = 500
-"""So many a claim asks for at most."""
-
-AHEAD_MAX = 1000
-"""So many wait for a place at most: half of it is left when the next claim goes, so that each asks for as many as it may."""
+AHEAD_PORTIONS = 2
+"""So many portions wait for a place at most: half of it is left when the next claim goes, so that each asks for as
+many as it may, and what is left lasts until it answers."""
 
 VERY_FAST_SECONDS = 0.005
 AHEAD_SECONDS = 0.02
@@ -33,8 +31,8 @@ within these bounds. Half of it is left when the next claim goes, so that no pla
 more, because somebody else could be running it."""
 
 MEMORY_OF_ROUND_TRIP = 0.2
-UNSETTLED_MAX = 1000
-"""So many endings that the store has not confirmed mean that it cannot follow: nothing is claimed ahead then."""
+UNSETTLED_PORTIONS = 2
+"""So many portions of endings that the store has not confirmed mean that it cannot follow: nothing is claimed ahead then."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -98,7 +96,8 @@ class Demand:
             slowest = max([executor.pace.mean(name) for name in tasks], default=1.0)
             seconds = shift.settings.poll / 2 if slowest < VERY_FAST_SECONDS else self._bridge()
             soon = int(executor.places(course.kind) * seconds / max(slowest, 1e-6))
-            ahead = min(AHEAD_MAX, soon) if len(shift.outbox) < UNSETTLED_MAX else 0
+            can_follow = len(shift.outbox) < UNSETTLED_PORTIONS * shift.portion
+            ahead = min(AHEAD_PORTIONS * shift.portion, soon) if can_follow else 0
             # Many at once, or as many as there are places: what is left in hand lasts until the answer comes.
             held = len(shift.buffer)
             if held <= ahead // 2:
@@ -108,7 +107,7 @@ class Demand:
             limit = executor.room_for_slow(course.kind) if tasks else 0
         if course.share.limit is not None:
             limit = min(limit, course.share.limit - self._in_hand(course.share.name))
-        return tasks, min(limit, PREFETCH_MAX)
+        return tasks, min(limit, shift.portion)
 
     def _bridge(self) -> float:
         return min(max(AHEAD_SECONDS, AHEAD_ROUND_TRIPS * self._round_trip), AHEAD_SECONDS_MAX)

@@ -17,6 +17,7 @@ import ctypes
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from unstuck.engine.buffer import Held
 from unstuck.engine.context import current_context
@@ -35,6 +36,10 @@ UNHEARD_MAX = 500
 """So many jobs that threads have ended and of which the loop has not heard mean that it stands still: what would be
 started behind its back could not be settled either."""
 
+IDS_AT_ONCE = 100
+"""For so many of those that wait, ids of their verdicts are drawn together: at a quarter of the price, and none for
+later."""
+
 
 class Plain:
     """What threads do with the jobs of one worker; `free` are the places of each kind as the loop knows them, `go_on` has
@@ -44,7 +49,7 @@ class Plain:
         self,
         shift: Shift,
         free: dict[Kind, int],
-        run_of: Callable[[Held, int, float], Run],
+        run_of: Callable[[Held, int, float, UUID], Run],
         deadlines: Deadlines,
         go_on: Callable[[], None],
         loop: asyncio.AbstractEventLoop,
@@ -58,6 +63,7 @@ class Plain:
         self._loop = loop
         self._ground = ground
         self._taken = 0
+        self._verdict_ids: list[UUID] = []
 
     @property
     def room(self) -> int:
@@ -81,7 +87,9 @@ class Plain:
             run = None
             try:
                 if page.permits(held.withdrawn, now) and not shift.is_draining and not shift.is_quiet:
-                    run = self._run_of(held, slot, now)
+                    if not self._verdict_ids:
+                        self._verdict_ids = shift.env.new_ids(min(len(line), IDS_AT_ONCE))
+                    run = self._run_of(held, slot, now, self._verdict_ids.pop())
             finally:
                 if run is None:
                     page.set_phase(slot, EMPTY)

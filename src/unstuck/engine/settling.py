@@ -33,7 +33,6 @@ from unstuck.model.verdict import Answer, Outcome, Settled, Verdict
 
 log = logging.getLogger("unstuck.engine")
 
-GROUP_MAX = 500
 FAILURES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED})
 PROGRESS_EVERY = 1.0
 SOON_SECONDS = 0.02
@@ -50,7 +49,7 @@ class Settling:
         self._spoke: dict[Key, Context] = {}
         self._progress_at: dict[Key, float] = {}
         self._bad_since: dict[Key, float] = {}
-        self._group_max = GROUP_MAX
+        self._group_max = shift.portion
         self._saying = Saying(shift.env.now)
         self._is_under_way = False
         self._is_alone = False
@@ -158,7 +157,7 @@ class Settling:
 
     def _note_answers(self, settled: Sequence[Settled]) -> None:
         shift = self._shift
-        self._group_max = min(GROUP_MAX, self._group_max * 2)
+        self._group_max = min(shift.portion, self._group_max * 2)
         shift.page.round_trip = shift.env.now()
         ended = failed = 0
         forget, confirmed = shift.outbox.pop, self._executor.confirmed

@@ -28,6 +28,12 @@ from unstuck.storage.protocol import Store
 if TYPE_CHECKING:
     from unstuck.engine.run import Run
 
+PORTION_MAX = 1000
+PORTION_OF_ONE_FILE = 500
+"""So many jobs go through one transaction at most. Where everybody waits for the one writer, nobody writes for long;
+a server has other work to do meanwhile, and what each costs by itself (a commit, a plan, a turn of the loop) is
+shared by more."""
+
 R = TypeVar("R")
 Key = tuple[UUID, int]
 Ending = tuple[float, int | None]
@@ -49,6 +55,8 @@ class Shift:
     page: Page
     claim_lane: Lane
     settle_lane: Lane
+    portion: int = PORTION_MAX
+    """So many are claimed at once, and settled at once, at most."""
     buffer: Buffer = field(default_factory=Buffer)
     runs: dict[Key, Run] = field(default_factory=dict[Key, "Run"])
     outbox: dict[Key, Verdict] = field(default_factory=dict[Key, Verdict])

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from unstuck.engine.claiming import Claiming
 from unstuck.engine.context import Context
+from unstuck.engine.demand import AHEAD_PORTIONS, UNSETTLED_PORTIONS
 from unstuck.engine.env import Env
 from unstuck.engine.executing import Executor
 from unstuck.engine.fencing import Fencing
@@ -34,7 +35,7 @@ from unstuck.engine.reconciling import Reconciling
 from unstuck.engine.run import Isolate
 from unstuck.engine.saying import Saying
 from unstuck.engine.settling import Settling
-from unstuck.engine.shift import Shift
+from unstuck.engine.shift import PORTION_MAX, PORTION_OF_ONE_FILE, Shift
 from unstuck.model.errors import StoreError
 from unstuck.model.worker import NewWorker
 from unstuck.rules.settings import Settings
@@ -44,8 +45,9 @@ from unstuck.storage.protocol import Store
 
 log = logging.getLogger("unstuck.engine")
 
-UNCONFIRMED_SLOTS = 2048
-"""Places on the page for attempts that have ended and whose ending the store has not confirmed yet."""
+UNCONFIRMED_SLOTS = (AHEAD_PORTIONS + UNSETTLED_PORTIONS + 1) * PORTION_MAX
+"""Places on the page for attempts that have ended and whose ending the store has not confirmed yet: what there may be
+of these when the last claim goes, what is in hand then, and what that claim brings."""
 
 
 class Left(Enum):
@@ -89,6 +91,8 @@ class Worker:
         self._lanes = lanes
         self._ear = ear
         self.shift = Shift(worker_id, store, handlers, settings, env, page, lanes["claim"], lanes["settle"])
+        if is_one_file:
+            self.shift.portion = PORTION_OF_ONE_FILE
         if isolate is None and application:
             isolate = Isolating(application, worker_id, env.dice, url).run
         self.executor = Executor(self.shift, isolate, self._settle_inside_of(settle_inside))

@@ -21,8 +21,8 @@ MUTANTS = (
     Mutant(
         "fence_not_asked_of_successes",
         "storage/sql/common.sql",
-        "WHERE j.id = v.job_id AND j.fence = v.job_fence AND j.state = :source\n    AND j.cancel_asked_at IS NULL\n",
-        "WHERE j.id = v.job_id AND j.state = :source\n    AND j.cancel_asked_at IS NULL\n",
+        "WHERE j.id = v.job_id AND j.fence = v.job_fence AND CASE WHEN j.state = :source",
+        "WHERE j.id = v.job_id AND CASE WHEN j.state = :source",
         "A mere success ends its job whoever owns it by now.",
         "An ending is its own attempt's.",
         (f"{SETTLE}::test_a_verdict_under_an_old_fence_is_refused_and_changes_nothing -k sqlite",),
@@ -30,8 +30,8 @@ MUTANTS = (
     Mutant(
         "cancel_ignored_by_successes",
         "storage/sql/common.sql",
-        "AND j.state = :source\n    AND j.cancel_asked_at IS NULL\n",
-        "AND j.state = :source\n",
+        "j.state = :source THEN true ELSE false END\n    AND j.cancel_asked_at IS NULL\n",
+        "j.state = :source THEN true ELSE false END\n",
         "A mere success overtakes the request to cancel.",
         "After an acknowledged cancel a job takes no other end.",
         (f"{SETTLE}::test_an_ending_asked_to_cancel_ends_as_cancelled_whatever_it_says -k sqlite",),

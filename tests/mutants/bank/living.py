@@ -91,9 +91,9 @@ MUTANTS = (
     ),
     Mutant(
         "starts_without_a_lease",
-        "engine/shift.py",
-        "            and page.drain_level == 0\n            and self.env.now() < page.safe_until\n",
-        "            and page.drain_level == 0\n",
+        "engine/page.py",
+        "return bool(not lost and not draining and now < safe_until)",
+        "return bool(not lost and not draining)",
         "A claimed job is started however long the lease has been over.",
         "Who is unsure of its lease begins nothing.",
         ("unit/engine/test_renewing.py", "seeds memory"),
@@ -128,11 +128,8 @@ MUTANTS = (
     Mutant(
         "a_stop_goes_on_claiming",
         "engine/shift.py",
-        "            not self.is_draining\n"
-        "            and not self.is_quiet\n"
-        "            and not page.is_lost\n"
-        "            and page.drain_level == 0\n",
-        "            not self.is_quiet\n            and not page.is_lost\n",
+        "not self.is_draining and not self.is_quiet and self.page.may_start(self.env.now())",
+        "not self.is_quiet and not self.page.is_lost and self.env.now() < self.page.safe_until",
         "A worker that was told to stop starts what it still holds and claims more.",
         "Who leaves starts nothing.",
         ("seeds memory",),

@@ -94,8 +94,8 @@ MUTANTS = (
     Mutant(
         "a_thread_starts_without_a_lease",
         "engine/page.py",
-        "and not draining and now < safe_until)",
-        "and not draining)",
+        "number == withdrawn and not lost and not draining and now < safe_until)",
+        "number == withdrawn and not lost and not draining)",
         "A thread goes on with its next job when the lease is unsure.",
         "Who is unsure of its lease begins nothing.",
         ("unit/engine/test_self_service.py",),

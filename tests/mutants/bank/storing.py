@@ -100,8 +100,8 @@ MUTANTS = (
     Mutant(
         "a_lane_ignores_its_deadline",
         "storage/postgres/lane.py",
-        "done, _ = await asyncio.wait({task}, timeout=seconds)",
-        "done, _ = await asyncio.wait({task})",
+        "self._alarm = None if until is None else self._loop.call_at(until, self._break)",
+        "self._alarm: asyncio.TimerHandle | None = None",
         "A lane waits for a server that stands still as long as that stands.",
         "A control statement has a deadline.",
         (f"{POSTGRES}::test_a_lane_keeps_its_deadline_while_the_server_stands_still",),

@@ -12,10 +12,11 @@ import pytest
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.handling import Task
 from unstuck.engine.claiming import Claiming
-from unstuck.engine.demand import AHEAD_MAX, PREFETCH_MAX
+from unstuck.engine.demand import AHEAD_PORTIONS
 from unstuck.engine.env import STRIDE
 from unstuck.engine.handler import Kind
-from unstuck.engine.settling import SOON_SECONDS
+from unstuck.engine.settling import SOON_SECONDS, Settling
+from unstuck.engine.shift import PORTION_MAX, PORTION_OF_ONE_FILE
 from unstuck.engine.worker import Worker
 from unstuck.model.errors import StoreUnavailable
 from unstuck.model.job import NewJob
@@ -23,6 +24,9 @@ from unstuck.model.states import State
 from unstuck.storage.plan import Plan
 
 R = TypeVar("R")
+
+
+AHEAD_MAX = AHEAD_PORTIONS * PORTION_OF_ONE_FILE
 
 
 class Told:
@@ -54,6 +58,8 @@ def one_writer(
     bench = Bench(Task(run, Kind.ASYNC), concurrency=places, slots=2048, stride=stride)
     lane = Told(bench.keeper.lane("one"))
     bench.shift.claim_lane = bench.shift.settle_lane = lane
+    bench.shift.portion = PORTION_OF_ONE_FILE
+    bench.settling = Settling(bench.shift, bench.executor)
     bench.claiming = Claiming(bench.shift, bench.executor, bench.settling)
     return bench, lane
 
@@ -227,6 +233,7 @@ def test_only_a_store_of_one_file_has_its_commits_shared() -> None:
                 bench.page, lanes, is_one_file=is_one_file,
             )  # fmt: skip
             assert (worker._claiming._companion is not None) is is_one_file
+            assert worker.shift.portion == (PORTION_OF_ONE_FILE if is_one_file else PORTION_MAX)
 
     told(story())
 
@@ -267,10 +274,10 @@ def test_the_next_claim_goes_before_what_the_last_one_brought_is_started() -> No
     async def story() -> None:
         bench, lane = one_writer(places=10)
         bench.executor.pace._means["t"] = (100, 0.0001)
-        bench.add(2 * PREFETCH_MAX)
+        bench.add(2 * PORTION_OF_ONE_FILE)
         bench.shift.ready = {"default": 0}
         await bench.claiming.round()
-        assert (len(bench.shift.buffer), len(bench.shift.runs)) == (PREFETCH_MAX, 0)
+        assert (len(bench.shift.buffer), len(bench.shift.runs)) == (PORTION_OF_ONE_FILE, 0)
         await bench.claiming.round()
         assert lane.ran.count("claim") == 2
         await bench.turn()

@@ -19,11 +19,9 @@ import socket
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, LiteralString, TypeVar
+from typing import Any, LiteralString
 
 import psycopg
-from psycopg import waiting
-from psycopg.abc import PQGen
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.types.string import ByteaBinaryLoader, TextLoader
 
@@ -35,12 +33,8 @@ from unstuck.storage.postgres.copying import CLOCK, copying, portions
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.errors import is_spent, not_connected, said
 from unstuck.storage.postgres.shortcuts import Hint, Shortcuts, Way, answer_to_fresh, fresh
+from unstuck.storage.postgres.waiting import AsyncKind
 from unstuck.storage.sql.library import Style
-
-RV = TypeVar("RV")
-
-LOOK_UP_SECONDS = 0.1
-"""So often a wait looks up from its socket, as the driver has it."""
 
 BEGIN = (
     "/* unstuck:begin */ BEGIN ISOLATION LEVEL READ COMMITTED;"
@@ -247,13 +241,6 @@ class PostgresConnection(_Common):
             raise self._said(error, at_commit=at_commit) from error
 
 
-class _Unasking(psycopg.AsyncConnection[Any]):
-    """Asks no server to cancel what its task no longer waits for: there may be none."""
-
-    async def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
-        return await waiting.wait_async(gen, self.pgconn.socket, interval=LOOK_UP_SECONDS)
-
-
 class AsyncPostgresConnection(_Common):
     """The async colour; used by one task at a time. The twin of the blocking one, word for word."""
 
@@ -264,11 +251,9 @@ class AsyncPostgresConnection(_Common):
 
     @classmethod
     async def open(
-        cls, address: Address, dialect: PostgresDialect, *, is_asking: bool = True
+        cls, address: Address, dialect: PostgresDialect, kind: AsyncKind = psycopg.AsyncConnection
     ) -> AsyncPostgresConnection:
-        """Connect. `is_asking`: a statement whose task is cancelled is to be cancelled by the server, which is waited
-        for; else what is left in the middle is no more than left."""
-        kind = psycopg.AsyncConnection[Any] if is_asking else _Unasking
+        """Connect."""
         try:
             raw = await kind.connect(address.conninfo, autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:

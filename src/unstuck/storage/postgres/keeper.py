@@ -15,6 +15,8 @@ from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
+import psycopg
+
 from unstuck.model.errors import SchemaMismatch
 from unstuck.storage.migrating import Ladder, Status, current
 from unstuck.storage.opening import Ear, Keeper
@@ -29,6 +31,7 @@ from unstuck.storage.postgres.pools import AsyncPool, Pool
 from unstuck.storage.postgres.routing import route_of
 from unstuck.storage.postgres.shortcuts import Hint
 from unstuck.storage.postgres.store import PostgresStore
+from unstuck.storage.postgres.waiting import AsyncKind, PromptConnection
 
 R = TypeVar("R")
 
@@ -69,9 +72,9 @@ class PostgresKeeper(Keeper):
             connection.close()
             raise
 
-    async def aopen(self, *, is_asking: bool = True) -> AsyncPostgresConnection:
+    async def aopen(self, kind: AsyncKind = psycopg.AsyncConnection) -> AsyncPostgresConnection:
         """An async connection of one's own. Raises StoreErrors."""
-        connection = await AsyncPostgresConnection.open(self.address, self._dialect, is_asking=is_asking)
+        connection = await AsyncPostgresConnection.open(self.address, self._dialect, kind)
         try:
             if self._checked_by != os.getpid():
                 self._check(await run_async(connection, current(self._dialect, self._event_log)))
@@ -136,7 +139,7 @@ class PostgresKeeper(Keeper):
             self._hinter.say(queues)
 
     def lane(self, name: str) -> Lane:
-        return PostgresLane(name, partial(self.aopen, is_asking=False))
+        return PostgresLane(name, partial(self.aopen, PromptConnection))
 
     def ear(self) -> Ear | None:
         return PostgresEar(self.address, self._channel)

@@ -5,9 +5,8 @@ it returns at once, and nothing waits for a server that may be gone or stopped: 
 goodbye is said. The driver's own answer then tells whether the outcome is in doubt. The next plan opens
 a new connection.
 
-A plan runs in the task that asks for it, beside one timer: a task of its own would be one more turn of the loop before
-the statement is sent and one more behind its answer, and for the claim of a single job that is what somebody waits for.
-So a task that is cancelled in the middle leaves at once, and breaks the connection as it goes.
+A plan runs in the task of whoever asked for it, which is woken once, with the answer (`waiting`): each further turn
+of the loop is one in which threads have the interpreter first.
 """
 
 from __future__ import annotations
@@ -25,12 +24,11 @@ R = TypeVar("R")
 
 LIFE_SECONDS = 600.0
 BREAK_SECONDS = 1.0
-"""How long a task may take to see that its connection was broken."""
+"""How long a plan may take to see that its connection was broken."""
 
 
 class PostgresLane:
-    """See the essay above. `name` is for people. `open` gives connections that ask no server to
-    cancel what their task no longer waits for."""
+    """See the essay above. `name` is for people."""
 
     def __init__(self, name: str, open: Callable[[], Awaitable[AsyncPostgresConnection]]):
         self.name = name
@@ -54,7 +52,11 @@ class PostgresLane:
         else:
             await self._turn.acquire()  # at once: nobody is before us
         try:
-            return await (self._run(plan) if until is None else self._watched(plan, until))
+            connection = self._connection
+            is_old = connection is not None and time.monotonic() - connection.opened > LIFE_SECONDS
+            if connection is None or is_old or connection.is_dead:
+                connection = await self._connected(plan, until)
+            return await self._run(connection, plan, until)
         finally:
             self._turn.release()
 
@@ -62,37 +64,31 @@ class PostgresLane:
         """Close the connection."""
         await self._drop()
 
-    async def _run(self, plan: Plan[R]) -> R:
-        connection = self._connection
-        is_old = connection is not None and time.monotonic() - connection.opened > LIFE_SECONDS
-        if connection is None or is_old or connection.is_dead:
-            await self._drop()
-            connection = self._connection = await self._open()
+    async def _connected(self, plan: Plan[R], until: float | None) -> AsyncPostgresConnection:
+        """A new connection. Where there is none in time, nothing has happened."""
+        await self._drop()
+        try:
+            async with asyncio.timeout_at(until):
+                self._connection = connection = await self._open()
+        except TimeoutError:
+            raise StoreUnavailable(f"{plan.name} did not get a connection within its deadline") from None
+        return connection
+
+    async def _run(self, connection: AsyncPostgresConnection, plan: Plan[R], until: float | None) -> R:
+        watch = _Watch(connection, until)
         try:
             return await run_async(connection, plan)
-        finally:
-            if connection.is_spent or not connection.is_idle:
-                connection.cut()
-                await self._drop()
-
-    async def _watched(self, plan: Plan[R], until: float) -> R:
-        watch = _Watch(self, until)
-        try:
-            return await self._run(plan)
         except asyncio.CancelledError:
-            if not watch.has_cancelled():
+            connection.cut()
+            if not watch.has_given_up():
                 raise
+            if plan.mode.is_reading:
+                raise StoreUnavailable(f"{plan.name} did not answer within its deadline") from None
+            raise OutcomeUnknown(f"{plan.name} did not answer within its deadline") from None
         finally:
             watch.close()
-        if plan.mode.is_reading:
-            raise StoreUnavailable(f"{plan.name} did not answer within its deadline")
-        raise OutcomeUnknown(f"{plan.name} did not answer within its deadline")
-
-    def cut(self) -> bool:
-        """Break the connection under whoever waits for it; False where there is none yet."""
-        if self._connection is not None:
-            self._connection.cut()
-        return self._connection is not None
+            if connection.is_spent or not connection.is_idle:
+                await self._drop()
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -101,35 +97,31 @@ class PostgresLane:
 
 
 class _Watch:
-    """Ends the current task's plan at its deadline: by breaking the connection, and if the task does not see that within
-    a second, or is still connecting, by cancelling it."""
+    """Over one plan: breaks its connection at the deadline, and its task where that does not see it."""
 
-    __slots__ = ("_alarm", "_cancels", "_has_cancelled", "_lane", "_loop", "_task")
-
-    def __init__(self, lane: PostgresLane, until: float):
-        self._lane = lane
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, connection: AsyncPostgresConnection, until: float | None):
+        self._connection = connection
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._cancels = task.cancelling()
-        self._has_cancelled = False
-        self._alarm = self._loop.call_at(until, self._pass)
-
-    def _pass(self) -> None:
-        if self._lane.cut():
-            self._alarm = self._loop.call_later(BREAK_SECONDS, self._cancel)
-        else:
-            self._cancel()
-
-    def _cancel(self) -> None:
-        self._has_cancelled = True
-        self._task.cancel()
-
-    def has_cancelled(self) -> bool:
-        """Whether that the task was cancelled was our doing, and nobody else's; takes it back then."""
-        return self._has_cancelled and self._task.uncancel() <= self._cancels
+        self._loop = asyncio.get_running_loop()
+        self._has_given_up = False
+        self._alarm = None if until is None else self._loop.call_at(until, self._break)
 
     def close(self) -> None:
         """The plan is over."""
-        self._alarm.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def has_given_up(self) -> bool:
+        """Whether it was the watch that cancelled the task, and nobody else."""
+        return self._has_given_up and self._task.uncancel() <= self._cancels
+
+    def _break(self) -> None:
+        self._connection.cut()
+        self._alarm = self._loop.call_later(BREAK_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        self._has_given_up = True
+        self._task.cancel()
