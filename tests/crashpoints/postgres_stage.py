@@ -53,6 +53,7 @@ class PostgresStage(Stage):
         with psycopg.connect(self.url, autocommit=True) as raw:
             raw.execute(_POSTGRES_TRAIL)
         self._hand = keeper.open()
+        self._lasting = _LastingKeeper(self.url, self._dialect, None, self.terminate)
         self._is_bare = False
 
     def fresh(self) -> None:
@@ -111,6 +112,8 @@ class PostgresStage(Stage):
             self._hand._raw.execute(_set_clock(us).encode())
 
     def keeper(self, fuse: Fuse | None) -> Keeper:
+        if fuse is None and not self._is_bare:
+            return self._lasting
         url = self._bare_url if self._is_bare else self.url
         return _FusedPostgresKeeper(url, self._dialect, fuse, self.terminate)
 
@@ -147,6 +150,7 @@ class PostgresStage(Stage):
             assert time.monotonic() < until, f"backend {backend} does not end"
 
     def close(self) -> None:
+        self._lasting.let_go()
         self._hand.close()
 
     def _move(self, url: str) -> None:
@@ -185,6 +189,17 @@ class _FusedPostgresKeeper(PostgresKeeper):
         if self._fuse is not None:
             connection._raw = BlockingPostgresWire(connection._raw, self._fuse, self._terminate)  # type: ignore[assignment]
         return connection
+
+
+class _LastingKeeper(_FusedPostgresKeeper):
+    """Of all processes that no fault reaches: to connect for each of them takes longer than all that they ask."""
+
+    def close(self) -> None:
+        """The next process of this kind goes on with its connections."""
+
+    def let_go(self) -> None:
+        """Close them."""
+        super().close()
 
 
 def _text(value: Any) -> str | None:

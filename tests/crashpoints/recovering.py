@@ -31,13 +31,13 @@ R = TypeVar("R")
 
 SETTINGS = Settings(
     queues=(QueueShare("q"), QueueShare("r")),
-    lease=3.0, sweep=3.7, poll=1.0, grace=1.0, timeout_grace=1.0, concurrency=4, threads=1, isolated=1,
+    lease=3.0, sweep=5.0, poll=1.0, grace=1.0, timeout_grace=1.0, concurrency=4, threads=1, isolated=1,
 )  # fmt: skip
 TASKS = ("t", "u")
 PATIENCE_SECONDS = 200.0
 """Virtual seconds after which whatever is still unfinished is called stuck."""
 
-LOOK_SECONDS = 0.3
+LOOK_SECONDS = 0.5
 """How often it is looked whether all is quiet."""
 
 FINAL = ", ".join(f"'{state}'" for state in ENDED)

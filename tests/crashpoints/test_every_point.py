@@ -2,6 +2,11 @@
 
 The suite of every day strikes each operation in its first colour: the two runners are word for word the same,
 and the conformance suite runs all of it in both.
+
+Then a real process with a real connection gets a real SIGKILL by its own hand. It is a fork of the test's: it
+opens its own connection, does the operation, and is gone after the chosen request, with everything that the
+kernel then closes for it. `make test` kills once per operation, in the middle; `make crashpoints` at every
+request. What the operation does untouched is looked at once for both.
 """
 
 from __future__ import annotations
@@ -35,8 +40,14 @@ def test_no_point_of_an_operation_breaks_a_promise(
     record_property: Callable[[str, object], None],
 ) -> None:
     sweep = Sweep(scenario, stage, colour, house, is_whole=is_whole())
-    sweep.run(
+    untouched = sweep.run(
         tuple(fault for fault in ALL_FAULTS if fault is not Fault.STRANGE or not scenario.may_lose_words)
     )
     figures = ["one fault", stage.engine, scenario.name, sweep.tally.points, sweep.tally.cases]
     record_property(FIGURES, figures)
+    if colour == scenario.colours[0]:
+        every = range(1, len(untouched.requests) + 1)
+        points = every if is_whole() else [every[len(every) // 2]]
+        for at in points:
+            sweep.kill_for_real(at, untouched)
+        record_property(FIGURES, ["SIGKILL", stage.engine, scenario.name, len(points), len(points)])

@@ -66,7 +66,7 @@ def test_a_server_that_goes_away(
     boss = crew.started(shelf, "--threads", "4", "--concurrency", "5", processes=2)
     children = boss.children()
     long = [tasks.doze.enqueue(2 * pace.lease).id, tasks.doze.enqueue(2 * pace.lease).id]
-    jobs = [*long, *load(500)]
+    jobs = [*long, *load(300)]
     until(lambda: len(witness.words("end")) > 50, PATIENCE, "the load is on")
 
     with goes_on(witness, "2 s without a server"):

@@ -22,8 +22,8 @@ def test_a_stop_under_load(crew: Crew, shelf: Shelf, witness: Witness, pace: Pac
     long = [tasks.nap.enqueue(60.0).id, tasks.doze.enqueue(60.0).id, tasks.cling.enqueue(60.0).id]
     until(lambda: {word.job for word in witness.running()} == set(long), PATIENCE, "the long ones run")
     crew.started(shelf, "--threads", "6", "--concurrency", "6")
-    short = [job.id for job in tasks.app.enqueue_many([tasks.nap.spec(0.2) for _ in range(250)])]
-    short += [job.id for job in tasks.app.enqueue_many([tasks.doze.spec(0.2) for _ in range(250)])]
+    short = [job.id for job in tasks.app.enqueue_many([tasks.nap.spec(0.2) for _ in range(150)])]
+    short += [job.id for job in tasks.app.enqueue_many([tasks.doze.spec(0.2) for _ in range(150)])]
     until(lambda: len(witness.words("end")) > 50, PATIENCE, "the load is on")
     family = boss.children()
 

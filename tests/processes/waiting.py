@@ -8,7 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PAUSE = 0.02
+PAUSE = 0.05
+"""Seconds between two questions: four tests side by side that ask their stores oftener keep a processor busy with it.
+What is judged by seconds is judged by what witnesses wrote, not by when it was asked."""
 
 
 def until(fact: Callable[[], T], within: float, what: str, pause: float = PAUSE) -> T:
