@@ -129,7 +129,9 @@ class Strides(Generic[C]):
         """A claim from this place brought something and a look found nothing, and nothing was left behind that."""
         few = self._few.get(queue)
         is_quick = 0.0 < now - began < self.length * ENTRY_SECONDS
-        if is_quick and (few is None or began >= few.seen_at + self._good_for or _is_behind(few.behind, after)):
+        if is_quick and (
+            few is None or began >= few.seen_at + self._good_for or _is_behind(few.behind, after)
+        ):
             self._few[queue] = Few(after, began, began)
 
     def price(self, course: C) -> float:
