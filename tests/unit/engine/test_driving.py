@@ -228,10 +228,11 @@ def test_time_limits_and_groups_work_inside() -> None:
 
 def test_who_waits_is_cancelled_when_that_is_asked_for_and_nobody_else_is() -> None:
     ended: list[str] = []
+    may_end = asyncio.Event()
 
     async def wait() -> None:
         try:
-            await asyncio.sleep(0.02)
+            await may_end.wait()
             ended.append("by itself")
         except asyncio.CancelledError:
             ended.append("cancelled")
@@ -241,6 +242,8 @@ def test_who_waits_is_cancelled_when_that_is_asked_for_and_nobody_else_is() -> N
         bench = await begun(wait, wait)
         first, _ = bench.shift.runs
         bench.executor.ask_cancel(first)
+        await until(lambda: ended == ["cancelled"])
+        may_end.set()
         await until(lambda: len(bench.shift.outbox) == 2)
         assert bench.shift.outbox[first].reason is Reason.CANCELLED
         assert events(bench) == [Event.CANCEL, Event.SUCCEED]
