@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ Run = Callable[[Plan[Any]], Any]
 Line = dict[str, Any]
 
 PAGE = 1000
+PLAIN = frozenset({str, int, float, bool, type(None)})
 NOT_TOLD = ("args", "result", "error", "then", "progress", "labels")
 
 
@@ -69,17 +71,23 @@ def _line(line: LoggedEvent) -> Line:
     return told
 
 
+@cache
+def _columns(kind: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
+
+
 def _plain(value: Any) -> Any:
-    if value is None or type(value) in (str, int, float, bool):
+    if type(value) in PLAIN:
         return value
-    if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if names := _columns(type(value)):
+        parts = ((name, getattr(value, name)) for name in names)
+        return {name: part if type(part) in PLAIN else _plain(part) for name, part in parts}
     if isinstance(value, datetime):
         return micros(value)
     if isinstance(value, UUID | str):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): part if type(part) in PLAIN else _plain(part) for name, part in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
     return value

@@ -6,7 +6,7 @@
     python -m tests.simulation --seed 17     the same, with the whole event log on request
 
 `loop` is the event loop (virtual time, processes that can be killed, paused and suspended), `lane` the way
-to the store with every message a point to go wrong (its `deadlines` with one timer), `weather` draws what goes wrong, `workload` the jobs
+to the store with every `message` a point to go wrong (its `deadlines` with one timer), `weather` draws what goes wrong, `workload` the jobs
 and what their handlers do, in coroutines, in `threads`, or ending inside a transaction of their own (`insiders`), `clients` who enqueues
 them, `crew` the supervisors, children and solo workers, `ear` their hints, `operating` an operator who meddles, `ground` and `sqlite_ground` the stores, `world` puts them together. The `auditor` judges with
 a mind of its own: what it has `seen`, the `troubles` that excuse, the `job_moves` and `worker_moves` that are legal, the

@@ -26,7 +26,7 @@ from tests.simulation.loop import Process
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LEASES_MAX = 4.0
+LEASES_MAX = 3.0
 """For how many leases a host is away at most, if nobody claims what it ran."""
 
 
@@ -56,6 +56,7 @@ class Ambushes:
         self._cut = cut
         self._away: list[Away] = []
         self._unheard: tuple[Process, float] | None = None
+        self._is_due = False
 
     def begin(self, world: World, chances: Mapping[str, float]) -> None:
         """Lie in wait from now on, with so much luck by the name of a kind."""
@@ -65,6 +66,9 @@ class Ambushes:
 
     def claimed(self, process: Process, job_id: UUID, fence: int) -> None:
         """This process has just got a job."""
+        if self._is_due and not self._world.is_healed:
+            self._is_due = False
+            self._world.loop.after(10 ** self._dice["eclipse"].uniform(-2.0, -0.5), self.eclipse)
         for away in self._away:
             if away.fences.get(job_id, fence) < fence and process.root() is not away.root:
                 delay = 10 ** self._dice["eclipse"].uniform(-3.0, -0.3)
@@ -83,6 +87,8 @@ class Ambushes:
 
     def eclipse(self) -> None:
         """Somebody who is at work is away until his work is another's."""
+        if self._world.is_healed:
+            return
         world, dice = self._world, self._dice["eclipse"]
         units = [unit for unit in world.crew.units() if not unit.is_held]
         at_work = [
@@ -90,12 +96,12 @@ class Ambushes:
             for job_id, attempt in world.auditor.attempts()
             if attempt.ended_at is None and not attempt.process.is_dead and attempt.process.root() in units
         ]
-        gone = [away.root for away in self._away]
-        if not at_work or len([unit for unit in units if unit not in gone]) < 2:
+        self._away = [away for away in self._away if not away.root.is_dead]
+        # One at a time: who is to take his work must be well.
+        if not at_work or len(units) < 2 or self._away:
+            self._is_due = True  # as soon as it can be
             return
         root = dice.choice(at_work)[1].process.root()
-        if root in gone:
-            return
         fences = {job_id: attempt.fence for job_id, attempt in at_work if attempt.process.root() is root}
         seconds, way = LEASES_MAX * world.settings.lease, dice.choice(["pause", "pause", "suspend", "cut"])
         if way == "cut":

@@ -1,4 +1,4 @@
-"""The server under the worlds on PostgreSQL: one per test process, started by the first world that needs it."""
+"""What worlds stand on: a server and files, one of each per test process, made by the first world that needs it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from tests.servers.serving import NotAvailable
 from tests.simulation.postgres_ground import Stand, leave_stand, stand
+from tests.simulation.sqlite_ground import leave_stands
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +19,10 @@ def postgres_stand() -> Iterator[Stand]:
         pytest.skip(f"not run here: {missing}")
     yield ready
     leave_stand()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sqlite_stands() -> Iterator[None]:
+    """The files under the worlds on SQLite: made by the first world that needs them."""
+    yield
+    leave_stands()

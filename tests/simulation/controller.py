@@ -29,7 +29,7 @@ from typing import Any
 
 import psycopg
 from psycopg import generators, waiting
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 
 from unstuck.storage.postgres.connection import BEGIN
 
@@ -133,6 +133,7 @@ class Controller:
         self._pid = eye.info.backend_pid
         self._idle: list[Session] = []
         self._all: list[Session] = []
+        self._busy: dict[Session, None] = {}
         self.aside: list[Session] = []
 
     def open(self, character: Sequence[str] = ()) -> Session:
@@ -146,6 +147,7 @@ class Controller:
             self._eye.execute("SELECT pg_advisory_lock(%s)", [key])
             self.now(session, f"SELECT set_config('world.key', '{key}', false)")
             self._all.append(session)
+        self._busy[session] = None
         if session.character != tuple(character):
             session.character = tuple(character)
             pairs = zip(character[::2], character[1::2], strict=True)
@@ -155,6 +157,7 @@ class Controller:
     def give_back(self, session: Session) -> None:
         """The session is not needed any more."""
         assert session.errand is None and not session.is_inside
+        del self._busy[session]
         self._idle.append(session)
 
     def arm(self, session: Session, steps: int) -> None:
@@ -176,14 +179,12 @@ class Controller:
             self.disarm(session)
             session.was_armed = False
 
-    def now(self, session: Session, text: str) -> Any:
-        """A statement that nobody can block."""
-        answer = self.run(session, session.raw.execute(text.encode()))
-        if answer is None:
-            raise RuntimeError(f"{text} waits for a lock")
-        if answer.error is not None:
-            raise answer.error
-        return answer.value
+    def now(self, session: Session, text: str) -> None:
+        """A statement that nobody can block; so it is waited for in one call."""
+        assert session.errand is None
+        result = session.pgconn.exec_(text.encode())
+        if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+            raise psycopg.errors.error_from_result(result)
 
     def run(self, session: Session, errand: Coroutine[Any, Any, Any]) -> Answer | None:
         """Release; None where the statement was found waiting and set aside."""
@@ -271,7 +272,7 @@ class Controller:
     def _may_wait(self, session: Session) -> bool:
         """Whether anybody could hold it up: only a reason to ask early."""
         return session.is_armed or any(
-            each.is_inside or each.is_aside for each in self._all if each is not session
+            each.is_aside or each.is_inside for each in self._busy if each is not session
         )
 
     def _is_blocked(self, session: Session) -> bool:

@@ -16,12 +16,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tests.simulation.deadlines import Deadlines
-from tests.simulation.loop import Process, SimulatedLoop
+from tests.simulation.loop import Call, Process, SimulatedLoop
+from tests.simulation.message import CONFLICT, FINE, Fate, Message
 from tests.simulation.turn import Turn
 from unstuck.model.errors import OutcomeUnknown, StoreConflict, StoreError, StoreUnavailable
 from unstuck.storage.plan import BlockingConnection, Mode, Plan, Request, run_async
@@ -40,47 +40,6 @@ class Connection(BlockingConnection, Protocol):
     """A blocking connection that can be closed."""
 
     def close(self) -> None: ...
-
-
-class Fate(Enum):
-    """What becomes of one message."""
-
-    FINE = "fine"
-    LOST = "lost before it was sent"
-    LOST_UNSURE = "lost before it was applied"
-    UNANSWERED = "applied, but its answer was lost"
-    CONFLICT = "refused with a conflict"
-    VANISHED = "vanished without a word"
-    SILENT = "applied without a word"
-
-
-FINE, CONFLICT = Fate.FINE, Fate.CONFLICT
-
-
-class Message:
-    """One request under way: what it does there, what becomes of it, and who waits for its answer."""
-
-    __slots__ = ("act", "back", "fate", "future", "is_write", "sent", "wire", "words")
-
-    def __init__(
-        self,
-        wire: Wire,
-        words: str,
-        act: Callable[[], Any],
-        is_write: bool,
-        fate: Fate,
-        back: float,
-        future: asyncio.Future[Any],
-        sent: float,
-    ):
-        self.wire = wire
-        self.words = words
-        self.act = act
-        self.is_write = is_write
-        self.fate = fate
-        self.back = back
-        self.future = future
-        self.sent = sent
 
 
 class Server:
@@ -109,6 +68,8 @@ class Server:
         self.down_until = 0.0
         self.locked_until = 0.0
         self.wires: list[Wire] = []
+        self._waiting: dict[Message, Call] = {}
+        """Who has found the file locked and asks again and again, and when he gives up."""
         self.messages = 0
         self.trail: list[tuple[float, str, str, str]] = []
         """Each message: when it arrived, whose it was, its words, its fate."""
@@ -144,7 +105,7 @@ class Server:
             return None
         if fate is not FINE and (is_settled := self._befell(message)):
             return None if is_settled is True else self._answer(future, is_settled)
-        if self.is_deaf_to(wire):
+        if wire.is_broken and self.is_deaf_to(wire):
             return None
         if fate is CONFLICT:
             wire.undo()
@@ -165,8 +126,8 @@ class Server:
         return False
 
     def is_deaf_to(self, wire: Wire) -> bool:
-        """Whether what still arrives over this wire is not heard any more."""
-        return wire.is_broken and self.is_sql
+        """Whether what still arrives over this broken wire is not heard any more."""
+        return self.is_sql
 
     def _apply(self, message: Message) -> None:
         wire, fate, value = message.wire, message.fate, None
@@ -176,8 +137,7 @@ class Server:
             if self.is_sql:
                 self._held_up(wire.process)
                 if self.loop.now - message.sent < BUSY_PATIENCE:
-                    self.loop.after(BUSY_PAUSE + message.back, self._arrive, message)
-                    return
+                    return self._wait(message)
             value = error
         except Exception as error:
             value = error
@@ -194,6 +154,27 @@ class Server:
             wire.sever()  # the answer was lost
             value = (OutcomeUnknown if message.is_write else StoreUnavailable)("the answer was lost")
         self.loop.after(message.back, self._answer, message.future, value)
+
+    def _wait(self, message: Message) -> None:
+        """It asks again and again until the file is free or its patience is over. Nothing can come of that while
+        nobody has let go of anything, so until then nothing is done."""
+        message.waits_since = self.loop.now
+        left = message.sent + BUSY_PATIENCE - self.loop.now + 1e-6
+        self._waiting[message] = self.loop.after(left, self._ask_again, message)
+
+    def _ask_again(self, message: Message) -> None:
+        self._waiting.pop(message, None)
+        self._arrive(message)
+
+    def let_go(self) -> None:
+        """Somebody may have let go of the file: each of those who wait finds out when he next asks."""
+        now, waiting = self.loop.now, self._waiting
+        self._waiting = {}
+        for message, end in waiting.items():
+            end.cancel()
+            self._held_up(message.wire.process)
+            period = BUSY_PAUSE + message.back
+            self.loop.after(period - (now - message.waits_since) % period, self._arrive, message)
 
     def _answer(self, future: asyncio.Future[Any], value: Any) -> None:
         if not future.done():
@@ -246,21 +227,28 @@ class Wire:
 
     async def begin(self, mode: Mode) -> None:
         self._mode = mode
-        if self._server.is_sql:
+        # Who only reads says neither beginning nor end to any store.
+        if self._server.is_sql and mode is not Mode.READ:
             await self._ask("begin", lambda: self._connection.begin(mode), is_write=False)
             self.is_inside = True
 
     async def execute(self, request: Request) -> Any:
         writes = self._mode is Mode.WRITE and not self._server.is_sql
         words = getattr(request, "block", self.name)
-        value = await self._asked(words, partial(self._connection.execute, request), writes)
+        is_bare = self._server.is_sql and self._mode is Mode.READ
+        act = self._read if is_bare else self._connection.execute
+        value = await self._asked(words, partial(act, request), writes)
         self.in_doubt, self.waits = False, None
         if isinstance(value, Exception):
             raise value
         return value
 
+    def _read(self, request: Request) -> Any:
+        self._connection.begin(Mode.READ)
+        return self._connection.execute(request)
+
     async def commit(self, mode: Mode) -> None:
-        if self._server.is_sql:
+        if self._server.is_sql and mode is not Mode.READ:
             await self._ask(f"commit {self.name}", self._commit, is_write=not mode.is_reading)
 
     async def rollback(self, mode: Mode) -> None:
@@ -274,6 +262,7 @@ class Wire:
     def _commit(self) -> None:
         self._connection.commit(self._mode)
         self.is_inside = False
+        self._server.let_go()
 
     def _asked(self, words: str, act: Callable[[], Any], is_write: bool) -> asyncio.Future[Any]:
         """Send it; what arrives in the future may be an error."""
@@ -300,6 +289,7 @@ class Wire:
         if self.is_inside:
             self.is_inside = False
             self._connection.rollback(self._mode)
+            self._server.let_go()
 
     def sever(self) -> None:
         """The connection is gone; the store rolls back what was open."""
@@ -307,6 +297,7 @@ class Wire:
             self.is_broken = True
             self.undo()
             self._connection.close()
+            self._server.let_go()
 
 
 class SimulatedLane:
@@ -337,8 +328,23 @@ class SimulatedLane:
         try:
             if not self._turn.take():
                 await self._turn.wait()
+            wire = self._wire
+            if wire is None or wire.is_broken:
+                wire = self._wire = self._server.wire(self._process)
+            wire.name = plan.name
             try:
-                answer = await self._run(plan)
+                answer = await run_async(wire, plan, self._spread)
+            except StoreConflict:
+                raise
+            except StoreUnavailable:
+                wire.sever()
+                raise
+            except StoreError:
+                raise
+            except BaseException:
+                self._was_in_doubt = wire.in_doubt
+                wire.sever()
+                raise
             finally:
                 self._turn.leave()
         except asyncio.CancelledError:
@@ -351,25 +357,6 @@ class SimulatedLane:
                 self._deadlines.end(until)
         self._heard(self._process, plan, answer)
         return answer
-
-    async def _run(self, plan: Plan[R]) -> R:
-        wire = self._wire
-        if wire is None or wire.is_broken:
-            wire = self._wire = self._server.wire(self._process)
-        wire.name = plan.name
-        try:
-            return await run_async(wire, plan, self._spread)
-        except StoreConflict:
-            raise
-        except StoreUnavailable:
-            wire.sever()
-            raise
-        except StoreError:
-            raise
-        except BaseException:
-            self._was_in_doubt = wire.in_doubt
-            wire.sever()
-            raise
 
     def _spread(self, low: float, high: float) -> float:
         if self._dice is None:

@@ -17,7 +17,6 @@ import copy
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString, cast
 from uuid import UUID
@@ -91,7 +90,7 @@ class WatchedDialect(PostgresDialect):
         moments = {"world_statement_at": now, "world_transaction_at": begun}
         said = {name: EPOCH + timedelta(microseconds=us) for name, us in moments.items() if name in names}
         for spelled in super().bind(statement, text, names):
-            yield replace(spelled, values={**spelled.values, **said})
+            yield Spelled(spelled.text, spelled.names, {**spelled.values, **said})
 
     def is_ordered(self, name: str) -> bool:
         """Whether a block promises an order of its rows."""

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from tests.simulation.controller import TIMEOUTS, Answer, Controller, Session
-from tests.simulation.lane import Fate, Message, Server
+from tests.simulation.lane import Server
 from tests.simulation.loop import Process, SimulatedLoop
+from tests.simulation.message import Fate, Message
 from tests.simulation.scheduled_wire import IDLE_SECONDS, Errand, ScheduledWire
 from unstuck.model.errors import OutcomeUnknown, StoreUnavailable
 from unstuck.storage.plan import Mode

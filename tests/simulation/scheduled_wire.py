@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.controller import TIMEOUTS, Session
-from tests.simulation.lane import Fate, Wire
+from tests.simulation.lane import Wire
 from tests.simulation.loop import Process
+from tests.simulation.message import Fate
 from unstuck.storage.plan import Mode, Request, Statement
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tests.simulation.ambushes import Ambushes
-from tests.simulation.lane import Fate
 from tests.simulation.loop import Process
+from tests.simulation.message import Fate
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -53,18 +53,19 @@ KINDS = (
     "ambush",
     "echo",
 )
-SHORTEST, LONGEST = 15.0, 45.0
+SHORTEST, LONGEST = 14.0, 34.0
 """Seconds that a storm lasts."""
 BACK = -25.0
 """How far the store's clock goes back at most, in seconds: whatever was due waits that much longer."""
-DENSITY = 1.5
+DENSITY = 1.9
 """How much more often what strikes at any moment does than where storms last 15 to 75 seconds."""
 AT_PROCESSES = ("kill", "stop", "pause", "suspend", "hang", "freeze", "halt", "cut")
 PRESENT = 0.35
-LIKELIER = {"eclipse": 0.7, "ambush": 0.5, "echo": 0.5}
+LIKELIER = {"eclipse": 0.75, "ambush": 0.55, "echo": 0.55, "hints": 0.5}
 """How likely each kind is to exist in a world."""
-DEAF = 0.6
-"""Above that strength of lost hints nobody ever hears any, the storm being over or not."""
+DEAF = 0.35
+"""Above that strength of lost hints nobody ever hears any, the storm being over or not: in one world of three polling
+alone must do."""
 AIM = {"settle": 4.0, "insert": 1.5, "claim": 1.5, "look": 0.5, "survey": 0.5}
 """How much likelier than others a message for that operation is to meet a fault: few are of those that matter most."""
 
@@ -107,7 +108,7 @@ class Weather:
     def begin(self, world: World) -> None:
         """Let the timed kinds strike."""
         self._world = world
-        chances = {kind: self.rate(kind, 0.02, 0.2) for kind in ("ambush", "echo")}
+        chances = {kind: self.rate(kind, 0.03, 0.25) for kind in ("ambush", "echo")}
         self.ambushes.begin(world, chances)
         self._probabilities = [
             (self._dice[kind], self.rate(kind, 0.002, 0.06), fates)
@@ -140,7 +141,7 @@ class Weather:
             ("deploy", 0.02, 0.1),
             ("extra", 0.02, 0.06),
             ("operator", 0.05, 1.0),
-            ("eclipse", 0.1, 0.4),
+            ("eclipse", 0.12, 0.5),
         ):
             if kind in self.strength:
                 self._schedule(kind, DENSITY * self.rate(kind, low, high))

@@ -3,7 +3,7 @@
 What an attempt does depends on the seed, the job and how often the job has been started, and on nothing
 else; so a job misbehaves the same way whichever worker gets it. Handlers return, raise, ask for a retry,
 a snooze or a cancel, hang until they are cancelled, or do not listen when they are. From the fifth start
-on, and after the storm, they simply return, so that every job can end.
+on, and after the storm, they simply return, so that every job can end; what runs when the storm ends is over soon after.
 
 Who enqueues all this are the `clients`.
 """
@@ -14,7 +14,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -37,6 +37,10 @@ FOLLOWS = 1000
 BURST = 5000
 """The first of many quick jobs that come at once."""
 STARTS_DRAWN = 4
+DELAY_MIN, DELAY_MAX = 1.0, 8.0
+"""Between these seconds is how late a delayed job is due at most."""
+LAST_SECONDS = 0.2
+"""For how long a handler still works when the storm is over: nothing can be learned by waiting for it then."""
 TASKS = ("work", "quick", "rare", "alone", "plain")
 """`alone` runs in a process of its own, `plain` in a thread."""
 ASKS_EVERY = 0.3
@@ -118,12 +122,14 @@ class Workload:
 
     def _errand(self, number: int, dice: random.Random, until: float) -> Errand:
         at = dice.uniform(0.5, until)
-        new = self._job(number, dice, at)
+        new = self._job(number, dice, at, until)
         cancel_at = at + 10 ** dice.uniform(-1.5, 1.0) if dice.random() < 0.15 else None
         return Errand(number, at, new, cancel_at)
 
-    def _job(self, number: int, dice: random.Random, at: float) -> NewJob:
-        delay = dice.uniform(0.01, 8.0) if dice.random() < 0.25 else None
+    def _job(self, number: int, dice: random.Random, at: float, until: float) -> NewJob:
+        # Due while there is still weather: a world that is healed would only wait for it.
+        latest = min(DELAY_MAX, max(DELAY_MIN, until - at))
+        delay = dice.uniform(0.01, latest) if dice.random() < 0.25 else None
         due_at = None
         if delay is not None and dice.random() < 0.3:
             due_at = moment(self.epoch_us + int((at + delay) * SECOND))
@@ -131,22 +137,23 @@ class Workload:
         timeout = 10 ** dice.uniform(-0.5, 0.7) if dice.random() < 0.3 else None
         follows: tuple[NewJob, ...] = ()
         if number < FOLLOWS and dice.random() < 0.2:
-            follows = (self._job(number + FOLLOWS, dice, at),)
+            follows = (self._job(number + FOLLOWS, dice, at, until),)
+        is_bad = dice.random() >= 0.96
         new = NewJob(
             id=uuid7(int(at * 1000), dice.randbytes(10)),
             queue=dice.choice(["default", "default", "mail"]),
             task=dice.choice(["work", "work", "work", "quick", "quick", "rare", "alone", "plain"]),
-            args=json.dumps({"number": number} if dice.random() < 0.96 else {"number": number, "bad": True}),
+            args=json.dumps({"number": number} | ({"bad": True} if is_bad else {})),
             priority=dice.choice([0, 0, 0, 5, -5]),
             delay_us=None if delay is None or due_at is not None else int(delay * SECOND),
             due_at=due_at,
             expires_in_us=None if expires is None else int(expires * SECOND),
             timeout_us=None if timeout is None else int(timeout * SECOND),
             policy=Policy(
-                tries=dice.choice([1, 2, 3, 5, 5]),
+                tries=dice.choice([1, 2]) if is_bad else dice.choice([1, 2, 3, 5, 5]),
                 backoff_base_us=int(dice.uniform(0.05, 1.0) * SECOND),
                 backoff_factor=dice.choice([1.0, 2.0, 2.0, 3.5]),
-                backoff_cap_us=4 * SECOND,
+                backoff_cap_us=2 * SECOND,
                 backoff_jitter=dice.choice([0.0, 0.25, 1.0]),
                 keep_succeeded_us=dice.choice([3600, 7 * 86_400]) * SECOND,
                 keep_other_us=dice.choice([3600, 30 * 86_400]) * SECOND,
@@ -223,8 +230,12 @@ class Script:
         world, context = self._world, current()
         start = world.auditor.started(context.id, context.fence, PROCESS.get())
         act = world.workload.act(number, start, self.name)
+        left = max(0.0, world.weather.over_at - world.loop.now) + LAST_SECONDS
         if world.is_healed:
-            act = Act(min(act.seconds, 0.2), "return")
+            act = Act(min(act.seconds, left), "return")
+        elif left < max(act.seconds, act.stubborn_seconds):
+            stubborn = min(act.stubborn_seconds, left)
+            act = replace(act, seconds=min(act.seconds, left), stubborn_seconds=stubborn)
         if act.talks:
             context.log(f"start {start}")
         return act

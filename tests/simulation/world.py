@@ -307,6 +307,7 @@ class World:
         if let_go in self._locks:
             self._locks.remove(let_go)
             let_go()
+            self.server.let_go()
 
     def step_clock(self, seconds: float) -> None:
         """The store's clock jumps."""

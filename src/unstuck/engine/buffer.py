@@ -36,7 +36,7 @@ class Buffer:
         return sum(map(len, self._lines.values()))
 
     def __iter__(self) -> Iterator[Held]:
-        for kind in Kind:
+        for kind in self._lines:
             yield from self.of(kind)
 
     def count(self, kind: Kind) -> int:

@@ -15,11 +15,17 @@ from __future__ import annotations
 import logging
 
 from unstuck.engine.executing import Executor
+from unstuck.engine.patience import SHORTEST_REST
 from unstuck.engine.shift import Shift
 from unstuck.model.errors import StoreError
 from unstuck.storage.plan import Lane
 
 log = logging.getLogger("unstuck.engine")
+
+LOOK_PAUSE = 0.5
+LOOKS_IN_A_LEASE = 10
+"""How often a worker looks at its page: every half second, or so often in a short lease. The moments that it must not
+miss, half a lease and a whole one after its last renewal, are met as they come."""
 
 
 class Fencing:
@@ -43,7 +49,7 @@ class Fencing:
     async def _look(self) -> float:
         shift, page, now = self._shift, self._shift.page, self._shift.env.now()
         lease = shift.settings.lease
-        pause = min(0.25, lease / 20)
+        pause = min(LOOK_PAUSE, lease / LOOKS_IN_A_LEASE)
         page.tick = now
         if page.drain_level and not shift.is_draining:
             shift.is_draining = True
@@ -61,7 +67,8 @@ class Fencing:
             self._stopped_at = None
         elif not (self._is_one_file and await self._is_stall()):
             self._stop("the lease is over and the store does not answer", now)
-        return pause
+        ahead = [moment - age for moment in (lease / 2, lease) if moment > age]
+        return max(SHORTEST_REST, min([pause, *ahead]))
 
     async def _renew(self) -> None:
         shift = self._shift

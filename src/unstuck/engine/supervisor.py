@@ -49,7 +49,7 @@ RESPAWN_LAST = 30.0
 LIVED_WELL = 10.0
 """Seconds after which a death is no reason to wait before the next start."""
 WATCH_PAUSE = 0.5
-WATCHES_IN_A_LEASE = 20
+WATCHES_IN_A_LEASE = 10
 """A child that stands still is found this part of a lease later than it could be; half a second at most."""
 START_LIMIT = 120.0
 """Seconds that a child may take to import the application and register."""

@@ -7,8 +7,9 @@ none, is the same as on the SQL engines, where triggers write it; the conformanc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -32,6 +33,10 @@ WORKER = (
     "kind", "supervisor_id", "host", "pid", "lease_us", "started_at", "ended_at", "reason", "draining_at",
     "leaving_at", "stalled_at",
 )  # fmt: skip
+
+_job_values, _policy_values, _worker_values = attrgetter(*JOB), attrgetter(*POLICY), attrgetter(*WORKER)
+_USUAL_POLICY = _policy_values(DEFAULT_POLICY)
+_PLAIN = frozenset({str, int, type(None)})
 
 
 class Recorded(dict[K, V]):
@@ -118,15 +123,14 @@ class EventLog:
 
 
 def _job_facts(job: Job) -> dict[str, Any]:
-    facts = {name: _plain(getattr(job, name)) for name in JOB}
-    for name in POLICY:
-        value = getattr(job.policy, name)
-        facts[name] = None if value == getattr(DEFAULT_POLICY, name) else value
+    facts = _plain_row(JOB, _job_values(job))
+    for name, value, usual in zip(POLICY, _policy_values(job.policy), _USUAL_POLICY, strict=True):
+        facts[name] = None if value == usual else value
     return facts
 
 
 def _worker_facts(worker: Worker) -> dict[str, Any]:
-    return {name: _plain(getattr(worker, name)) for name in WORKER}
+    return _plain_row(WORKER, _worker_values(worker))
 
 
 def _queue_facts(queue: QueueInfo) -> dict[str, Any]:
@@ -172,6 +176,13 @@ def _queue_happening(before: QueueInfo, after: QueueInfo) -> Happening:
     if (before.paused_at is None) != (after.paused_at is None):
         return Happening.RESUMED if after.paused_at is None else Happening.PAUSED
     return Happening.CHANGED
+
+
+def _plain_row(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    return {
+        name: value if type(value) in _PLAIN else _plain(value)  # the common case, without a call
+        for name, value in zip(names, values, strict=True)
+    }
 
 
 def _plain(value: Any) -> Any:

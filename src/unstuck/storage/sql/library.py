@@ -79,7 +79,7 @@ class Block:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Spelled:
     """A statement ready for a driver: `values` in the order of `names`."""
 

@@ -47,7 +47,7 @@ class SqliteDialect(Dialect):
         self.clock = clock
 
     def bind(self, statement: Statement, text: str, names: tuple[str, ...]) -> Iterator[Spelled]:
-        shared: dict[str, Any] = {name: _adapted(value) for name, value in statement.args.items()}
+        shared = _adapted_row(statement.args)
         if "now" in names:
             shared["now"] = self.clock()
         if statement.rows is None:
