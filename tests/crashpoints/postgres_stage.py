@@ -174,8 +174,8 @@ class _FusedPostgresKeeper(PostgresKeeper):
     def hint(self, queues: Iterable[str]) -> None:
         """Say nothing: hints go their own way, on a connection of their own, and may be lost."""
 
-    async def aopen(self) -> AsyncPostgresConnection:
-        connection = await super().aopen()
+    async def aopen(self, *kind: Any) -> AsyncPostgresConnection:
+        connection = await super().aopen(*kind)
         if self._fuse is not None:
             connection._raw = AsyncPostgresWire(connection._raw, self._fuse, self._terminate)  # type: ignore[assignment]
         return connection
