@@ -18,10 +18,9 @@ import pytest
 from tests.simulation.story import lived, smallest, told
 from tests.simulation.world import Scenario
 
-SEEDS = {"memory": 500, "sqlite": 120, "postgres": 100}
-"""How many worlds of each kind every run lives through; the one place that says it. Estimated for a machine where
-little else runs: 0.14, 0.38 and 0.54 s of one processor a world (the last with its server), so 170 s for these, and
-360 s for 1,000, 300 and 200. What it really was is printed at the end of each run."""
+SEEDS = {"memory": 1000, "sqlite": 300, "postgres": 200}
+"""How many worlds of each kind every run lives through; the one place that says it. What they cost is printed at the
+end of each run: six minutes of one processor, about, where little else runs."""
 TWICE = 50
 """Every so many seeds one is run twice, and both event logs must be the same, byte for byte."""
 PORTION = 10
