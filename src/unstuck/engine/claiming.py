@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
+from unstuck.engine.answer import Answer
 from unstuck.engine.demand import Course, Demand
 from unstuck.engine.executing import Executor
 from unstuck.engine.fallow import Fallow
@@ -273,64 +274,79 @@ class Claiming:
             shift.gave_up_something()
         self._has_failed = False
         now = shift.page.round_trip = shift.env.now()
-        took, is_short = shift.asking_took, len(jobs) < limit
-        are_ahead = course.is_prefetch and not is_short and self._demand.is_very_fast(course)
+        answer = Answer(course, errand, after, until, limit, began, now, shift.asking_took, jobs)
+        are_ahead = course.is_prefetch and not answer.is_short and self._demand.is_very_fast(course)
         self._executor.take(jobs, withdrawn, now, are_ahead=are_ahead)
-        if jobs and is_short and self._companion is None:
+        if jobs and answer.is_short and self._companion is None:
             # What it brought begins first: nobody waits for what there is to note, nor for a claim behind a short one.
             await asyncio.sleep(0)
-        if course.share.name in self._hinted and is_short:
+        self._note(answer)
+        walk = self._pay(answer)
+        if errand is None:
+            self._go_on(answer, walk)
+            return
+        if not jobs:
+            self._strides.was_in_vain(course, now, walk.seconds)
+        if answer.last is not None and not answer.is_end:
+            self._strides.go_on(course, errand, answer.last, len(jobs), is_full=not answer.is_short)
+
+    def _note(self, answer: Answer) -> None:
+        """What an answer tells of its queue and its course, wherever it began."""
+        course, jobs = answer.course, answer.jobs
+        queue = course.share.name
+        if queue in self._hinted and answer.is_short:
             # The look that follows every hint is cheaper than asking course by course whether there is more.
-            self._hinted.discard(course.share.name)
-            shift.ready.pop(course.share.name, None)
+            self._hinted.discard(queue)
+            self._shift.ready.pop(queue, None)
             self.note_sight()
-        is_end, is_over = is_short and until is None, is_short and until is not None
-        if jobs and is_end:
-            self._strides.came_to_the_end(course.share.name, after, began, now)
-        if errand is None and not (jobs and is_over):
+        if jobs and answer.is_end:
+            self._strides.came_to_the_end(queue, answer.after, answer.began, answer.now)
+        if answer.errand is None and not (jobs and answer.is_over):
             self._full.pop(course, None)
-            if not is_short:
+            if not answer.is_short:
                 self._full[course] = None
+
+    def _pay(self, answer: Answer) -> Walk:
+        """What it cost to ask, and whether that was looking back."""
+        course, jobs, now = answer.course, answer.jobs, answer.now
         highest = self._highest.get(course)
         walk = Walk(
-            is_own=after is not None and after.id != NOBODY,
-            is_back=self.back.is_back(after, highest),
-            seconds=took + self._strides.price(course) - SECONDS_PER_JOB * len(jobs),
+            is_own=answer.after is not None and answer.after.id != NOBODY,
+            is_back=self.back.is_back(answer.after, highest),
+            seconds=answer.took + self._strides.price(course) - SECONDS_PER_JOB * len(jobs),
         )
-        if errand is None and is_over and not jobs:
+        if answer.errand is None and answer.is_over and not jobs:
             self._strides.walked(course, now, walk)
-        elif errand is None:
+        elif answer.errand is None:
             walk = self._strides.arrived(course, walk)
-            if walk.is_back or highest == after:
+            if walk.is_back or highest == answer.after:
                 is_bearing = bool(jobs) or self._courses[self._fruitful] is course
                 share = SHARE if is_bearing else SHARE_IN_VAIN
                 self.back.took(now, walk.seconds, course, from_the_first=walk.is_back, share=share)
-                shift.page.looked_back = max(0.0, self.back.spent)
+                self._shift.page.looked_back = max(0.0, self.back.spent)
         if jobs:
             self._fallow.was_not(course)
-            self._demand.learn(now - began)
+            self._demand.learn(now - answer.began)
             self._fruitful = self._courses.index(course)
-        last = until if is_over else Cursor(jobs[-1].line, jobs[-1].id) if jobs else after
-        if errand is not None:
-            if not jobs:
-                self._strides.was_in_vain(course, now, walk.seconds)
-            if last is not None and not is_end:
-                self._strides.go_on(course, errand, last, len(jobs), is_full=not is_short)
-            return
-        come_to = self._come_to(course, began, last, is_end)
+        return walk
+
+    def _go_on(self, answer: Answer, walk: Walk) -> None:
+        """Where the next claim of this course begins, or that the course is dry."""
+        course = answer.course
+        come_to = self._come_to(course, answer.began, answer.last, answer.is_end)
         if course in self._sent_back:
             pass  # The look that did so may have seen what came into the store behind this claim's back.
-        elif is_over and until is not None:
-            self._cursors[course] = until
-        elif jobs and come_to is not None:
+        elif answer.is_over and answer.until is not None:
+            self._cursors[course] = answer.until
+        elif answer.jobs and come_to is not None:
             self._cursors[course] = come_to
-        elif walk.is_own and self.back.is_due(now, course):
+        elif walk.is_own and self.back.is_due(answer.now, course):
             self._cursors.pop(course, None)
         else:
             if come_to is not None:
                 self._cursors[course] = come_to
             self._dry.add(course)
-            self._fallow.was_empty(course, now, walk.seconds)
+            self._fallow.was_empty(course, answer.now, walk.seconds)
             self.note_sight()
 
     def _come_to(self, course: Course, began: float, last: Cursor | None, is_end: bool) -> Cursor | None:

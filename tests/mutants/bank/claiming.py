@@ -143,7 +143,7 @@ MUTANTS = (
     Mutant(
         "behind_the_cursor_is_nothing",
         "engine/claiming.py",
-        "        elif walk.is_own and self.back.is_due(now, course):\n            self._cursors.pop(course, None)\n        else:",
+        "        elif walk.is_own and self.back.is_due(answer.now, course):\n            self._cursors.pop(course, None)\n        else:",
         "        else:",
         "Where nothing is left behind the cursor the queue is taken for empty.",
         "An empty claim sends the cursor back to the start.",
@@ -178,9 +178,9 @@ MUTANTS = (
     ),
     Mutant(
         "a_stride_is_taken_for_the_queue",
-        "engine/claiming.py",
-        "is_end, is_over = is_short and until is None, is_short and until is not None",
-        "is_end, is_over = is_short, False",
+        "engine/answer.py",
+        "return self.is_short and self.until is not None",
+        "return False",
         "A course whose claim came to the end that was chosen for it is dry.",
         "Only the end of a queue is its end.",
         ("unit/engine/test_strides.py", "seeds memory"),
