@@ -149,9 +149,11 @@ class Controller:
             self._all.append(session)
         self._busy[session] = None
         if session.character != tuple(character):
-            session.character = tuple(character)
+            settings = [f"RESET {name}" for name in session.character[::2]]
             pairs = zip(character[::2], character[1::2], strict=True)
-            self.now(session, "; ".join(f"SET {name} = {value}" for name, value in pairs))
+            settings += [f"SET {name} = {value}" for name, value in pairs]
+            self.now(session, "; ".join(settings))
+            session.character = tuple(character)
         return session
 
     def give_back(self, session: Session) -> None:
