@@ -38,6 +38,7 @@ SECOND_FAULTS = (Fault.KILLED, Fault.UNANSWERED, Fault.LOST)
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
+@pytest.mark.timeout(900)  # `make crashpoints` strikes every request of a recovery
 @pytest.mark.parametrize("scenario", [BY_NAME[name] for name in MOST_USED], ids=str)
 @pytest.mark.parametrize("stage", ["sqlite", "postgres"], indirect=True)
 def test_a_second_fault_breaks_nothing_either(
