@@ -305,6 +305,10 @@ class Claiming:
             self._full.pop(course, None)
             if not answer.is_short:
                 self._full[course] = None
+        if jobs:
+            self._fallow.was_not(course)
+            self._demand.learn(answer.now - answer.began)
+            self._fruitful = self._courses.index(course)
 
     def _pay(self, answer: Answer) -> Walk:
         """What it cost to ask, and whether that was looking back."""
@@ -324,10 +328,6 @@ class Claiming:
                 share = SHARE if is_bearing else SHARE_IN_VAIN
                 self.back.took(now, walk.seconds, course, from_the_first=walk.is_back, share=share)
                 self._shift.page.looked_back = max(0.0, self.back.spent)
-        if jobs:
-            self._fallow.was_not(course)
-            self._demand.learn(now - answer.began)
-            self._fruitful = self._courses.index(course)
         return walk
 
     def _go_on(self, answer: Answer, walk: Walk) -> None:
