@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from tests.storage.test_plans_postgres import Measured
 from unstuck.model.ids import uuid7
@@ -16,14 +13,6 @@ from unstuck.storage.plan import Mode, Plan, Requests, Script, run
 from unstuck.storage.postgres.keeper import PostgresKeeper
 
 JOBS = 1000
-
-
-@pytest.fixture
-def keeper(postgres_url: str) -> Iterator[PostgresKeeper]:
-    keeper = PostgresKeeper(postgres_url)
-    keeper.migrator.apply()
-    yield keeper
-    keeper.close()
 
 
 def analyzed() -> Plan[Any]:

@@ -91,22 +91,27 @@ def test_a_claim_passes_over_a_stride_at_most_and_the_next_goes_on_from_there() 
     asyncio.run(story())
 
 
+def asked_by(bench: Bench) -> list[object]:
+    """What this worker asks from now on about how far it may go."""
+    asked: list[object] = []
+    reach = bench.store.reach
+
+    def noted(*args: object) -> object:
+        asked.append(args)
+        return reach(*args)  # type: ignore[arg-type]
+
+    bench.shift.store.reach = noted  # type: ignore[method-assign,assignment]
+    return asked
+
+
 def test_where_a_queue_is_short_nothing_is_asked_between_claims() -> None:
     async def story() -> int:
         bench = a_bench(concurrency=20)
-        asked = 0
-        reach = bench.store.reach
-
-        def counted(*args: object) -> object:
-            nonlocal asked
-            asked += 1
-            return reach(*args)  # type: ignore[arg-type]
-
-        bench.shift.store.reach = counted  # type: ignore[method-assign,assignment]
+        asked = asked_by(bench)
         for _ in range(10):
             bench.add()
             await looks(bench)
-        return asked
+        return len(asked)
 
     assert asyncio.run(story()) == 2
 
@@ -123,15 +128,7 @@ def test_single_jobs_that_are_claimed_quickly_show_that_a_queue_is_short(
 
     async def story() -> int:
         bench = Bench(Task(lambda: None, Kind.ASYNC), stride=stride, lease=30.0)
-        asked = 0
-        reach = bench.store.reach
-
-        def counted(*args: object) -> object:
-            nonlocal asked
-            asked += 1
-            return reach(*args)  # type: ignore[arg-type]
-
-        bench.shift.store.reach = counted  # type: ignore[method-assign,assignment]
+        asked = asked_by(bench)
         for _ in range(20):
             bench.elapse(0.5)
             bench.page.renewed(bench.seconds, bench.settings.lease)
@@ -140,7 +137,7 @@ def test_single_jobs_that_are_claimed_quickly_show_that_a_queue_is_short(
             bench.claiming.expect("default")
             await bench.claim_all()
             await bench.settling.round()
-        return asked
+        return len(asked)
 
     assert asyncio.run(story()) == asks
 
