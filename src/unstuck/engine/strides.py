@@ -1,19 +1,18 @@
 """No claim walks further than to an end that was chosen before it began.
 
-A claim passes over whatever is ready in its queue and none of its tasks, 0.3 to 0.5 µs for each entry. With three million
-jobs of other tasks in a queue, a claim that found nothing took 1.5 s, and nothing else was claimed meanwhile. So before a
-course claims from a place that it knows nothing of, it asks for the place of the 10,000th ready job behind that (an
-index read, 3 ms), and its claims go no further; where there are fewer, they go to the end of the queue. A stride that was walked in
-vain takes the course to its end, where the next one begins. The course is dry only when the end of the queue
-was reached. Strides in vain of a worker whose other claims bring all that they ask for take a twentieth of its time, which is a lease
-for three million entries; who has nothing better to do walks on at once.
+A claim passes over whatever is ready in its queue and none of its tasks, 0.3 to 0.5 µs for each entry. With three
+million jobs of other tasks in a queue, a claim that found nothing took 1.5 s, and nothing else was claimed meanwhile.
+So before a course claims from a place that it knows nothing of, it asks for the place of the 10,000th ready job
+behind that (an index read, 3 ms), and its claims go no further; where there are fewer, they go to the end of the
+queue. A stride that was walked in vain takes the course to its end, where the next one begins. The course is dry only
+when the end of the queue was reached. Strides in vain of a worker whose other claims bring all that they ask for take
+a twentieth of its time, which is a lease for three million entries; who has nothing better to do walks on at once.
 
-That there are few may change while nobody asks, so it is believed for as long as inserts may be late in being seen, and
-ten times as long where later places go on to show it. A claim that brought something, or a look that found nothing, and
-came to the end of the queue in less time than so many entries take to be passed over has shown it as well: who works off
-single jobs as they come need not ask. While a course walks it is not sent back, or it would never arrive: what is known to
-stand elsewhere is an *errand*, a claim from there
-that leaves the walk where it is.
+That there are few may change while nobody asks, so it is believed for as long as inserts may be late in being seen,
+and ten times as long where later places go on to show it. A claim that brought something, or a look that found
+nothing, and came to the end of the queue in less time than so many entries take to be passed over has shown it as
+well: who works off single jobs as they come need not ask. While a course walks it is not sent back, or it would never
+arrive: what is known to stand elsewhere is an *errand*, a claim from there that leaves the walk where it is.
 """
 
 from __future__ import annotations

@@ -1,20 +1,22 @@
 """Hearing that the file was written, without asking it.
 
-Every commit appends to the write-ahead log, so a watch on the folder for changes of that one file is a
-wake-up within a millisecond that costs nothing while nothing happens. Where the kernel has no inotify
-the size and time of the log are looked at every 50 milliseconds. What was written is not told: an empty
-set means that it is worth a look. Several commits may be one hint.
+Every commit appends to the write-ahead log, so a watch on the folder for changes of that one file is a wake-up within
+a millisecond that costs nothing while nothing happens. Where the kernel has no inotify the size and time of the log
+are looked at every 50 milliseconds. What was written is not told: an empty set means that it is worth a look. Several
+commits may be one hint.
 
-A log is written before its commit counts: between the two lies the disk, for some milliseconds or, where
-it is slow, many. Whoever looked at once would see nothing, and then wait for his poll. So after the kernel's
-word the file itself is asked, by `PRAGMA data_version`, whether a commit can be seen: after a millisecond, then
-ever more rarely, from the beginning again where the log is written meanwhile. One that is seen may be the commit before the
-one that was heard of, unless nothing was written since it could not be seen yet; so the file is asked once more when a disk
-has had its time. That makes two questions per commit that an idle worker hears of, and a hint is late by a few times the commit
-at most. (To read in the log whether there are two commits saves one of the two, for a hundred lines that know its format.)
+A log is written before its commit counts: between the two lies the disk, for some milliseconds or, where it is slow,
+many. Whoever looked at once would see nothing, and then wait for his poll. So after the kernel's word the file itself
+is asked, by `PRAGMA data_version`, whether a commit can be seen: after a millisecond, then ever more rarely, from the
+beginning again where the log is written meanwhile. One that is seen may be the commit before the one that was heard
+of, unless nothing was written since it could not be seen yet; so the file is asked once more when a disk has had its
+time. That makes two questions per commit that an idle worker hears of, and a hint is late by a few times the commit
+at most. (To read in the log whether there are two commits saves one of the two, for a hundred lines that know its
+format.)
 
-Whoever enqueues by this library also rings when his commit can be seen, by opening the log for writing and closing it (`files.ring`): then
-the file is asked at once. Where nobody rings (in a transaction of the caller's own, by another program), the pauses bound how late a hint is.
+Whoever enqueues by this library also rings when his commit can be seen, by opening the log for writing and closing it
+(`files.ring`): then the file is asked at once. Where nobody rings (in a transaction of the caller's own, by another
+program), the pauses bound how late a hint is.
 """
 
 from __future__ import annotations
