@@ -106,7 +106,7 @@ class World:
         self.threads = Threads(self.loop, seed)
         self.is_healed = False
         self.is_over = False
-        self._step_us = self._latest_us = 0
+        self._step_us = self._latest_us = self._shown_us = 0
         self._locks: list[Callable[[], None]] = []
         self._events: list[tuple[float, str, UUID | None, str]] = []
         self.names: dict[UUID, str] = {}
@@ -170,6 +170,10 @@ class World:
     def store_now(self) -> Any:
         """The store's now as a moment."""
         return self.ground.moment(self.now_us())
+
+    def has_passed(self, moment: Any) -> bool:
+        """Whether the store's clock stands beyond this moment, or stood so before it was set back."""
+        return bool(self.ground.moment(max(self.now_us(), self._shown_us)) >= moment)
 
     # Running
 
@@ -312,6 +316,7 @@ class World:
     def step_clock(self, seconds: float) -> None:
         """The store's clock jumps."""
         self.tell("store", f"its clock jumps by {seconds:+.2f} s")
+        self._shown_us = max(self._shown_us, self.now_us())
         self._step_us += int(seconds * 1_000_000)
         self._latest_us = max(self._latest_us, self._step_us)
         self.auditor.troubles.clock_stepped()
