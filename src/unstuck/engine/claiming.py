@@ -200,12 +200,12 @@ class Claiming:
         shift, queue = self._shift, course.share.name
         try:
             plan = shift.store.reach(queue, after, self._strides.length)
-            end = await shift.ask(plan)
+            end, took = await shift.ask(plan)
         except BaseException:
             self._has_failed = True
             raise
         now = shift.env.now()
-        self._strides.reached(course, queue, after, end, now - shift.asking_took, now)
+        self._strides.reached(course, queue, after, end, now - took, now)
 
     def _is_next(self) -> bool:
         """Whether a claim is about to be sent that can take along what has ended; if so, it is sent now."""
@@ -263,7 +263,7 @@ class Claiming:
         shift.claims_in_flight += 1
         try:
             plan = shift.store.claim(shift.id, course.share.name, tasks, limit, after, until)
-            jobs = await self._sent(plan, course)
+            jobs, took = await self._sent(plan, course)
         except BaseException:
             self._has_failed = True
             shift.reconcile_now()
@@ -274,7 +274,7 @@ class Claiming:
             shift.gave_up_something()
         self._has_failed = False
         now = shift.page.round_trip = shift.env.now()
-        answer = Answer(course, errand, after, until, limit, began, now, shift.asking_took, jobs)
+        answer = Answer(course, errand, after, until, limit, began, now, took, jobs)
         are_ahead = course.is_prefetch and not answer.is_short and self._demand.is_very_fast(course)
         self._executor.take(jobs, withdrawn, now, are_ahead=are_ahead)
         if jobs and answer.is_short and self._companion is None:
@@ -363,8 +363,9 @@ class Claiming:
             self._highest[course] = highest = last
         return highest if is_end else last
 
-    async def _sent(self, plan: Plan[list[ClaimedJob]], course: Course) -> list[ClaimedJob]:
-        """The answer of the store to a claim, which takes along what has ended where there is one writer only."""
+    async def _sent(self, plan: Plan[list[ClaimedJob]], course: Course) -> tuple[list[ClaimedJob], float]:
+        """The answer of the store to a claim, which takes along what has ended where there is one writer only, and
+        the seconds that it took."""
         shift, companion = self._shift, self._companion
         # A stride in vain takes none along: while it lasts, what lies ahead runs out, and nothing comes of it.
         is_in_vain = self._strides.is_walking(course)
@@ -374,8 +375,7 @@ class Claiming:
         settled: list[Settled] | None = None
         try:
             together = both(shift.store.settle(endings), plan)
-            answers = await shift.ask(together)
-            settled = answers[0]
-            return answers[1]
+            (settled, jobs), took = await shift.ask(together)
+            return jobs, took
         finally:
             companion.take_back(settled)

@@ -35,8 +35,8 @@ class Looking:
         back, began = self._claiming.back, shift.env.now()
         since = back.since(began)
         plan = shift.store.look(shift.id, names, list(shift.handlers), since)
-        look = await shift.ask(plan)
-        took, now = shift.asking_took, shift.env.now()
+        look, took = await shift.ask(plan)
+        now = shift.env.now()
         shift.page.round_trip = now
         back.saw(began, look, names)
         self._claiming.note_empty(look.empty, since, began, now)
@@ -93,8 +93,8 @@ class Looking:
         whole, seconds = 0, 0.0
         while True:
             plan = shift.store.promote(PROMOTE_MAX, None if since is None else since.age_us)
-            promoted = await shift.ask(plan)
-            seconds += shift.asking_took
+            promoted, took = await shift.ask(plan)
+            seconds += took
             count = promoted.get("", 0)
             whole += count
             for queue in sorted(ours & promoted.keys()):

@@ -62,9 +62,8 @@ class Shift:
     outbox: dict[Key, Verdict] = field(default_factory=dict[Key, Verdict])
     endings: dict[Key, Ending] = field(default_factory=dict[Key, "Ending"])
     """Of what is in the outbox, in order of their ends, when it ended and which slot of the page it still has."""
-    asking_took: float = 0.0
-    """How long the last answer on the lane of claims took, without the wait for those before it there."""
     answered_at: float = 0.0
+    """When the lane of claims last answered."""
     claims_in_flight: int = 0
     claims_made: int = 0
     is_draining: bool = False
@@ -95,15 +94,15 @@ class Shift:
         """Whether this worker believes that it owns nothing."""
         return not (self.buffer or self.runs or self.outbox or self.claims_in_flight)
 
-    async def ask(self, plan: Plan[R]) -> R:
-        """The answer on the lane of claims, where looks ask too and one waits for the other; `asking_took` says how
-        long it took."""
+    async def ask(self, plan: Plan[R]) -> tuple[R, float]:
+        """The answer on the lane of claims, and the seconds that it took; looks ask there too, and what one waits
+        for the other is no part of them."""
         sent = self.env.now()
         try:
-            return await self.claim_lane.run(plan, self.settings.deadline)
+            answer = await self.claim_lane.run(plan, self.settings.deadline)
         finally:
-            now = self.env.now()
-            self.asking_took, self.answered_at = now - max(sent, self.answered_at), now
+            before, self.answered_at = self.answered_at, self.env.now()
+        return answer, self.answered_at - max(sent, before)
 
     def holds(self) -> set[Key]:
         """Every attempt that this worker knows to be its own."""

@@ -38,13 +38,13 @@ class InTurn:
 def test_what_an_answer_took_is_told_without_the_wait_for_those_before_it() -> None:
     async def story() -> None:
         bench = Bench(Task(lambda: None, Kind.PLAIN, "t"))
-        took = {"workers": 2.0, "owned": 0.25}
-        bench.shift.claim_lane = InTurn(bench.shift.claim_lane, lambda name: bench.elapse(took[name]))
+        lasts = {"workers": 2.0, "owned": 0.25}
+        bench.shift.claim_lane = InTurn(bench.shift.claim_lane, lambda name: bench.elapse(lasts[name]))
         seen: list[float] = []
 
         async def ask(plan: Plan[Any]) -> None:
-            await bench.shift.ask(plan)
-            seen.append(bench.shift.asking_took)
+            _, took = await bench.shift.ask(plan)
+            seen.append(took)
 
         store, me = bench.store, bench.shift.id
         await asyncio.gather(ask(store.workers()), ask(store.owned(me)))
