@@ -67,6 +67,8 @@ class Server:
         self.stalled_until = 0.0
         self.down_until = 0.0
         self.locked_until = 0.0
+        self._held: list[tuple[Call, float]] = []
+        """What waits until the store answers again, or until its lock is free, and how long it then takes."""
         self.wires: list[Wire] = []
         self._waiting: dict[Message, Call] = {}
         """Who has found the file locked and asks again and again, and when he gives up."""
@@ -95,14 +97,12 @@ class Server:
         if self.is_over:
             return self._answer(future, StoreUnavailable("the world is over"))
         if now < self.stalled_until:
-            self.loop.after(self.stalled_until - now + message.back, self._arrive, message)
-            return None
+            return self._hold(self.stalled_until, message.back, self._arrive, message)
         if now < self.down_until:
             wire.sever()
             return self._answer(future, StoreUnavailable("the store is down"))
         if now < self.locked_until and message.is_write and not self.is_sql:
-            self.loop.after(self.locked_until - now + message.back, self._arrive, message)
-            return None
+            return self._hold(self.locked_until, message.back, self._arrive, message)
         if fate is not FINE and (is_settled := self._befell(message)):
             return None if is_settled is True else self._answer(future, is_settled)
         if wire.is_broken and self.is_deaf_to(wire):
@@ -111,6 +111,17 @@ class Server:
             wire.undo()
             return self._answer(future, StoreConflict("deadlock detected"))
         return self._apply(message)
+
+    def _hold(self, until: float, back: float, again: Callable[..., None], *args: Any) -> None:
+        self._held.append((self.loop.after(until - self.loop.now + back, again, *args), back))
+
+    def heal(self) -> None:
+        """Nothing holds up anybody any more, nor what the dead have sent: it comes now, not long after them."""
+        self.stalled_until = self.down_until = self.locked_until = 0.0
+        for call, back in self._held:
+            if call.when() > self.loop.now + back:
+                self.loop.after(back, call[2], *call[3])
+                call.cancel()
 
     def _befell(self, message: Message) -> StoreError | bool:
         """What the sender hears where the message never reached the store; True where it hears nothing."""

@@ -182,7 +182,7 @@ class ScheduledServer(Server):
         if self.is_over or errand not in self.errands or errand.turn != turn:
             return False
         if self.loop.now < self.stalled_until:
-            self.loop.after(self.stalled_until - self.loop.now + errand.back, again, errand, turn)
+            self._hold(self.stalled_until, errand.back, again, errand, turn)
             return False
         return True
 

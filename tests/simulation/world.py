@@ -331,7 +331,7 @@ class World:
         """The storm is over: everybody goes on, nothing fails any more."""
         self.tell("weather", "the storm is over")
         self.is_healed = True
-        self.server.stalled_until = self.server.down_until = self.server.locked_until = 0.0
+        self.server.heal()
         for let_go in list(self._locks):
             self._unlock(let_go)
         self.auditor.troubles.healed()
