@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -13,9 +14,10 @@ from unstuck import App
 from unstuck.model.alike import Alike
 from unstuck.model.errors import IdConflict
 from unstuck.model.ids import uuid7
-from unstuck.model.job import Inserted, NewJob
+from unstuck.model.job import Inserted, NewJob, Policy
+from unstuck.storage.plan import Statement
 from unstuck.storage.postgres import copying, shortcuts
-from unstuck.storage.postgres.copying import PORTION, WORTH_IT, as_copy
+from unstuck.storage.postgres.copying import BY_ITSELF, PORTION, WORTH_IT, as_copy
 from unstuck.storage.postgres.keeper import PostgresKeeper
 
 MANY = PORTION + WORTH_IT
@@ -45,16 +47,25 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-@pytest.mark.parametrize("timeout_us", [None, 7_000_000])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"timeout_us": 7_000_000},
+        {"labels": {}},
+        {"codec": 2, "policy": Policy(tries=7)},
+        {"timeout_us": 1, "labels": {}, "codec": 3, "policy": Policy(tries=7)},
+    ],
+)
 def test_what_is_copied_is_what_would_have_been_inserted(
-    keeper: PostgresKeeper, monkeypatch: pytest.MonkeyPatch, sent: list[int], timeout_us: int | None
+    keeper: PostgresKeeper, monkeypatch: pytest.MonkeyPatch, sent: list[int], said: dict[str, Any]
 ) -> None:
-    jobs = alike(timeout_us=timeout_us)
+    jobs = alike(**said)
     answers = keeper.run(keeper.store.insert(jobs))
     assert answers == [Inserted(job_id, True) for job_id in jobs.ids]
     assert sent == [MANY]
     monkeypatch.setattr(shortcuts, "is_worth_it", lambda request: False)
-    other = alike(timeout_us=timeout_us)
+    other = alike(**said)
     keeper.run(keeper.store.insert(other))
     assert sent == [MANY]
     with psycopg.connect(keeper.address.conninfo) as connection:
@@ -131,6 +142,29 @@ def test_a_store_with_an_event_log_hears_of_each(postgres_url: str, sent: list[i
     assert sent == [MANY]
     assert sum(event.kind == "job" for event in app.events()) == MANY
     app.close()
+
+
+def test_what_a_column_would_say_by_itself_is_not_sent(keeper: PostgresKeeper) -> None:
+    def columns(**said: Any) -> set[str]:
+        told = {"timeout_us": None, "codec": 1, "options": "{}", "labels": "{}"} | said
+        return set(copying.copying(keeper.dialect, Statement("insert_alike", told))[1])
+
+    few = columns()
+    assert few.isdisjoint(BY_ITSELF)
+    for said in ({"timeout_us": 0}, {"codec": 2}, {"options": '{"a":1}'}, {"labels": '{"a":"b"}'}):
+        assert columns(**said) == few | said.keys()
+
+
+def test_what_may_be_done_meanwhile_is_done_before_the_answer_and_again_with_the_next_try(
+    keeper: PostgresKeeper, sent: list[int]
+) -> None:
+    done: list[int] = []
+    jobs = replace(alike(), meanwhile=lambda: done.append(len(sent)))
+    assert all(answer.created for answer in keeper.run(keeper.store.insert(jobs)))
+    assert done == [1]
+    # What was made for rows that the server then refused says nothing: the usual way does.
+    assert not any(answer.created for answer in keeper.run(keeper.store.insert(jobs)))
+    assert sent == [MANY, MANY]
 
 
 def test_only_an_insert_that_names_its_columns_can_be_copied() -> None:

@@ -42,6 +42,8 @@ _WHOLE_MAX = 2**63
 _DIGITS_SURE = 18
 """With so many signs, all numbers together, none of them is that large."""
 
+Encode = Callable[[tuple[Any, ...], dict[str, Any]], str]
+
 _STRAY = re.compile(r"unexpected keyword argument '(\w+)'")
 
 OPTIONS = frozenset(
@@ -93,12 +95,9 @@ class Arguments:
         self._every = self._positional if self._positional == len(kinds) else -1
         stated = {name: hints.get(name, Any) for name in self._order}
         self._plain: dict[str, Any] = stated if _PLAIN.issuperset(stated.values()) else {}
-        # Where all are whole numbers there is little that could be wrong.
-        kinds_stated = tuple(stated.values())
-        is_whole = self._every > 0 and set(kinds_stated) == {int}
-        self._whole: tuple[Any, ...] | None = kinds_stated if is_whole else None
-        self._whole_form = "{" + ",".join(f'"{each}":%d' for each in self._order) + "}"
-        self._whole_length = len(self._whole_form) - 2 * len(kinds_stated) + _DIGITS_SURE
+        is_whole = self._every > 0 and set(stated.values()) == {int}
+        self.encode: Encode = _whole(self._order, self._encode) if is_whole else self._encode
+        """JSON text of a call's arguments. Raises BadArguments, naming the parameter."""
         self._is_as_called = all(len(field) == 2 and field[0] in self._order for field in fields)
         """Whether the structure that is read has all that the function takes, by its names."""
         self._required = frozenset(
@@ -118,13 +117,7 @@ class Arguments:
         except TypeError as error:
             raise BadTask(f"task {name}: its parameters cannot be decoded from JSON: {error}") from None
 
-    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """JSON text of a call's arguments. Raises BadArguments, naming the parameter."""
-        whole = self._whole
-        if whole is not None and not kwargs and tuple(map(type, args)) == whole:
-            numbers: str = self._whole_form % args
-            if len(numbers) <= self._whole_length:  # or else one of them may be too large
-                return numbers
+    def _encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         if not kwargs and len(args) == self._every:
             given = dict(zip(self._order, args))  # noqa: B905  as many as there are
         else:
@@ -212,6 +205,30 @@ class Arguments:
             except (TypeError, ValueError, OverflowError, RecursionError) as error:
                 return BadArguments(f"{self._name}: parameter {name!r} cannot be written as JSON: {error}")
         return BadArguments(f"{self._name}: the arguments cannot be written as JSON")
+
+
+def _whole(names: tuple[str, ...], otherwise: Encode) -> Encode:
+    """A shorter way where all are whole numbers: there is little that could be wrong."""
+    # Of cells, not of attributes: to look up a few takes as long as everything else.
+    form = "{" + ",".join(f'"{each}":%d' for each in names) + "}"
+    longest = len(form) - 2 * len(names) + _DIGITS_SURE
+    kinds = (int,) * len(names)
+
+    def encode_one(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        if not kwargs and len(args) == 1 and type(args[0]) is int:
+            number: str = form % args
+            if len(number) <= longest:  # or else it may be too large
+                return number
+        return otherwise(args, kwargs)
+
+    def encode_all(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        if not kwargs and tuple(map(type, args)) == kinds:
+            numbers: str = form % args
+            if len(numbers) <= longest:  # or else one of them may be too large
+                return numbers
+        return otherwise(args, kwargs)
+
+    return encode_one if len(names) == 1 else encode_all
 
 
 class Answer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -26,23 +27,26 @@ CHUNK = 5_000
 
 def chunks_of(items: Iterable[T], *, whole: bool) -> Iterator[list[T]]:
     """Lists of items, in order; `whole` forces a single one."""
-    held: list[T] = []
-    size = WHOLE_MAX
-    for item in items:
-        held.append(item)
-        while len(held) > size and not whole:
-            size = CHUNK
+    source = iter(items)
+    held = list(source if whole else islice(source, WHOLE_MAX + 1))
+    if len(held) > WHOLE_MAX and not whole:
+        while len(held) > CHUNK:
             yield held[:CHUNK]
             held = held[CHUNK:]
+            held += islice(source, max(0, CHUNK + 1 - len(held)))
     if held:
         yield held
 
 
 async def achunks_of(items: Iterable[T] | AsyncIterable[T], *, whole: bool) -> AsyncIterator[list[T]]:
-    """The async twin of `chunks_of`, word for word; takes both kinds of iterables."""
+    """The async twin of `chunks_of`; takes both kinds of iterables."""
+    if not isinstance(items, AsyncIterable):
+        for chunk in chunks_of(items, whole=whole):
+            yield chunk
+        return
     held: list[T] = []
     size = WHOLE_MAX
-    async for item in _either(items):
+    async for item in items:
         held.append(item)
         while len(held) > size and not whole:
             size = CHUNK
@@ -50,15 +54,6 @@ async def achunks_of(items: Iterable[T] | AsyncIterable[T], *, whole: bool) -> A
             held = held[CHUNK:]
     if held:
         yield held
-
-
-async def _either(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
 
 
 def jobs_of(specs: Sequence[Spec[Any]]) -> Sequence[NewJob]:

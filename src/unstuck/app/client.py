@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -23,7 +24,7 @@ from unstuck.app.grouping import Group
 from unstuck.app.handle import Job
 from unstuck.app.identity import Ids
 from unstuck.app.joining import Joined, join
-from unstuck.model.alike import is_rising
+from unstuck.model.alike import Alike, is_rising
 from unstuck.model.errors import IdConflict
 from unstuck.model.job import Inserted, NewJob
 from unstuck.model.job import Job as Snapshot
@@ -55,10 +56,10 @@ class Client:
         """The store's promises."""
         return self.keeper.store
 
-    def draw_many(self, count: int) -> tuple[list[UUID], bool]:
+    def draw_many(self, count: int) -> tuple[Sequence[UUID], bool]:
         """So many ids, as `draw` would make them, and whether each is larger than the one before it."""
         if isinstance(self.draw, Ids):
-            return self.draw.many(count), True
+            return self.draw.later(count), True
         drawn = [self.draw() for _ in range(count)]
         return drawn, is_rising(drawn)
 
@@ -81,12 +82,13 @@ class Client:
 
     def enqueue(self, jobs: Sequence[NewJob], tx: Any) -> list[Job[Any]]:
         """Insert jobs, all or none."""
+        jobs, made = self._making(jobs)
         if tx is None:
-            return self._handles(self.do(commands.enqueue(self.store, jobs, self._watch)))
+            return self._handles(self.do(commands.enqueue(self.store, jobs, self._watch)), made)
         joined = self.join(tx)
         answers = joined.run(self.store.insert(jobs))
         self._hint_after(joined, jobs)
-        return self._handles(answers)
+        return self._handles(answers, made)
 
     async def aenqueue_one(self, job: NewJob) -> Job[Any]:
         """Insert a job under an id that was drawn for it, in one commit with others who do so now."""
@@ -95,12 +97,13 @@ class Client:
 
     async def aenqueue(self, jobs: Sequence[NewJob], tx: Any) -> list[Job[Any]]:
         """The async twin of `enqueue`."""
+        jobs, made = self._making(jobs)
         if tx is None:
-            return self._handles(await self.ado(commands.enqueue(self.store, jobs, self._watch)))
+            return self._handles(await self.ado(commands.enqueue(self.store, jobs, self._watch)), made)
         joined = self.join(tx)
         answers = await joined.arun(self.store.insert(jobs))
         self._hint_after(joined, jobs)
-        return self._handles(answers)
+        return self._handles(answers, made)
 
     def result_of(self, job: Snapshot) -> Any:
         """The result of a job, as the type its task says, or plain JSON where the task is not known here."""
@@ -128,7 +131,18 @@ class Client:
         if queues:
             joined.after_commit(lambda: self.keeper.hint(queues))
 
-    def _handles(self, answers: Sequence[Inserted]) -> list[Job[Any]]:
+    def _making(self, jobs: Sequence[NewJob]) -> tuple[Sequence[NewJob], list[Job[Any]]]:
+        """The jobs, and where their handles will stand if they were made while the store was busy with them."""
+        made: list[Job[Any]] = []
+        if not isinstance(jobs, Alike):
+            return jobs, made
+
+        def make() -> None:
+            made[:] = Job.of(self, jobs.ids)
+
+        return replace(jobs, meanwhile=make), made
+
+    def _handles(self, answers: Sequence[Inserted], made: list[Job[Any]]) -> list[Job[Any]]:
         if all(map(_created, answers)):
-            return Job.of(self, map(_id, answers))
+            return made or Job.of(self, map(_id, answers))
         return [Job(self, job_id, created=created) for job_id, created in answers]

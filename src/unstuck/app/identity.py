@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from typing import overload
 from uuid import UUID, uuid5
 
 from unstuck.model.errors import BadArguments
@@ -44,14 +45,11 @@ class Ids:
         """So many ids, in order; a tenth of the price of as many calls."""
         if self._dice is not None:
             return [self() for _ in range(count)]
-        first = self._taken(count)
-        ends, numbers = iter(chances(count)), list[int]()
-        for start in range(first & ~0xFFF, first + count, 0x1000):  # a millisecond each
-            low, high = max(first, start), min(first + count, start + 0x1000)
-            lead = (start >> 12) << 80 | 0x7 << 76 | 0b10 << 62
-            begins = range(lead | (low & 0xFFF) << 64, lead + ((high - start) << 64), 1 << 64)
-            numbers += [begin | end for begin, end in zip(begins, islice(ends, high - low), strict=True)]
-        return uuids_of(numbers)
+        return _drawn(self._taken(count), count)
+
+    def later(self, count: int) -> Sequence[UUID]:
+        """The same ids, each made when somebody first asks for it or for one behind it."""
+        return self.many(count) if self._dice is not None else _Later(self._taken(count), count)
 
     def _taken(self, count: int) -> int:
         """The first of so many quarters of a microsecond that nobody else has."""
@@ -62,6 +60,50 @@ class Ids:
             first = max(tick, self._last + 1)
             self._last = first + count - 1
         return first
+
+
+class _Later(Sequence[UUID]):
+    """Ids of ticks that are taken already. Used by one thread at a time."""
+
+    __slots__ = ("_count", "_first", "_made")
+
+    def __init__(self, first: int, count: int):
+        self._first = first
+        self._count = count
+        self._made: list[UUID] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[UUID]:
+        return iter(self._until(self._count))
+
+    @overload
+    def __getitem__(self, at: int) -> UUID: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[UUID]: ...
+    def __getitem__(self, at: int | slice) -> UUID | Sequence[UUID]:
+        if isinstance(at, slice):
+            start, stop, step = at.indices(self._count)
+            return self._until(stop if step == 1 else self._count)[start : stop if stop >= 0 else None : step]
+        return self._until(self._count if at < 0 else at + 1)[at]
+
+    def _until(self, end: int) -> list[UUID]:
+        made = self._made
+        if (have := len(made)) < (end := min(end, self._count)):
+            made += _drawn(self._first + have, end - have)
+        return made
+
+
+def _drawn(first: int, count: int) -> list[UUID]:
+    """The ids of so many ticks."""
+    ends, numbers = iter(chances(count)), list[int]()
+    for start in range(first & ~0xFFF, first + count, 0x1000):  # a millisecond each
+        low, high = max(first, start), min(first + count, start + 0x1000)
+        lead = (start >> 12) << 80 | 0x7 << 76 | 0b10 << 62
+        begins = range(lead | (low & 0xFFF) << 64, lead + ((high - start) << 64), 1 << 64)
+        numbers += [begin | end for begin, end in zip(begins, islice(ends, high - low), strict=True)]
+    return uuids_of(numbers)
 
 
 def id_of(name: UUID | str) -> UUID:

@@ -168,6 +168,7 @@ class Task(Generic[P, R, C]):
         self._isolate = isolate
         self._interrupt_threads = interrupt_threads
         self._bound: Bound[P, R] = Bound(self, options)
+        self._plain: Mould | None = None
         is_async = inspect.iscoroutinefunction(function)
         self._kind = Kind.ISOLATED if isolate else Kind.ASYNC if is_async else Kind.PLAIN
         self._arguments = Arguments(function, name)
@@ -196,7 +197,13 @@ class Task(Generic[P, R, C]):
 
     def spec(self, *args: P.args, **kwargs: P.kwargs) -> Spec[R]:
         """A checked request for `enqueue_many` or `then=`; nothing is sent. Raises BadArguments."""
-        return self._bound.specify(args, kwargs)
+        mould = self._plain
+        if mould is None:
+            spec = self._bound.specify(args, kwargs)
+            self._plain = None if spec.mould.has_followers else spec.mould
+            return spec
+        # Thousands are made at once: without a call that could be spared.
+        return Spec(self.client, mould, self.written(args, kwargs))
 
     def using(
         self,

@@ -4,8 +4,9 @@ Ten thousand requests of one task are usually such. To cast a `NewJob` for each,
 alike and to take them apart again for the store costs more than everything else that a client does for them. Whoever
 knows nothing of it sees a sequence of jobs, each cast when it is asked for; a keeper that does takes the columns.
 
-The ids are all different and in order, which whoever makes one has seen to: rows are then locked in the
-same order by everybody, and none of these jobs can be in the way of another.
+The ids, which may be made no sooner than somebody asks for them, are all different and in order, which whoever makes
+one has seen to: rows are then locked in the same order by everybody, and none of these jobs can be in the way of
+another.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ def is_rising(ids: Sequence[UUID]) -> bool:
     return all(map(lt, numbers, numbers[1:]))
 
 
+def _nothing() -> None: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Alike(Sequence[NewJob]):
     """Jobs like `like`, with these ids, which rise, and these arguments."""
@@ -37,6 +41,8 @@ class Alike(Sequence[NewJob]):
     like: NewJob
     ids: Sequence[UUID]
     args: Sequence[str]
+    meanwhile: Callable[[], None] = _nothing
+    """What may be done while the store is busy with them; an engine may do it never, or once for each try."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -58,10 +58,12 @@ class Columns(Sequence[Mapping[str, Any]]):
     """Rows that were made column by column, for an engine that takes them so: hundreds of small dictionaries less.
     Whoever wants rows gets rows."""
 
-    __slots__ = ("by_name",)
+    __slots__ = ("by_name", "meanwhile")
 
-    def __init__(self, by_name: Mapping[str, list[Any]]):
+    def __init__(self, by_name: Mapping[str, Sequence[Any]], meanwhile: Callable[[], None] | None = None):
         self.by_name = by_name
+        self.meanwhile = meanwhile
+        """What may be done while the store is busy with them; an engine may do it never, or once for each try."""
 
     def __len__(self) -> int:
         return len(next(iter(self.by_name.values())))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from unstuck.app.identity import Ids
 from unstuck.model.alike import Alike, is_rising
 from unstuck.model.job import NewJob
@@ -36,6 +38,32 @@ def test_ids_drawn_together_are_those_that_would_be_drawn_one_by_one() -> None:
         together, alone = (Ids(clock=lambda ns=ns: ns) for _ in range(2))
         many = [each.int >> 62 for each in together.many(10_000)]
         assert many == [alone().int >> 62 for _ in range(10_000)]
+
+
+def test_ids_that_are_made_later_are_those_that_would_be_made_now() -> None:
+    for ns in (1_700_000_000_000_000_000, 1_700_000_000_000_999_900):
+        now, later = (Ids(clock=lambda ns=ns: ns) for _ in range(2))
+        ids, same = later.later(5000), [each.int >> 62 for each in now.many(5000)]
+        assert len(ids) == 5000
+        assert [each.int >> 62 for each in ids[:1000]] == same[:1000]
+        assert ids[1700].int >> 62 == same[1700]
+        assert later() > ids[-1]
+        whole = list(ids)
+        assert [each.int >> 62 for each in whole] == same
+        assert is_rising(whole)
+        for part in (
+            slice(1000, 2000),
+            slice(4000, 9000),
+            slice(-3, None),
+            slice(None, None, -7),
+            slice(9, 2),
+        ):
+            assert list(ids[part]) == whole[part]
+            assert [each.int >> 62 for each in Ids(clock=lambda ns=ns: ns).later(5000)[part]] == same[part]
+        with pytest.raises(IndexError):
+            ids[5000]
+        assert ids[-5000] == whole[0]
+    assert list(Ids(lambda: 0, dice=bytes).later(3)) == Ids(lambda: 0, dice=bytes).many(3)
 
 
 def test_columns_are_rows_to_whoever_asks_for_rows() -> None:

@@ -6,6 +6,11 @@ and writes them to pages by the group. It computes nothing, so what the statemen
 clock is asked for first: a place in line and a moment that are a round trip old, as they would be had
 the statement been sent that much earlier.
 
+The server takes ten times as long for a row as the client takes to pack it, so whatever the client can do then
+costs nothing by the clock: ids are made portion by portion, and when the last is on its way the answer and the
+handles are (`Columns.meanwhile`). And what a column would say by itself is not sent: reading it is an eighth of the
+server's work.
+
 COPY is not ready for a row that is there already. It is used where a statement that is not ready either would be
 (`shortcuts`): with the first statement of a transaction of ours, which is undone as a whole if the server
 refuses it, and then sent in the usual way. Which columns there are says the statement itself; what stands in
@@ -28,6 +33,9 @@ CLOCK = Statement("clock")
 COPIED = frozenset({"insert_alike"})
 WORTH_IT = 500
 """Rows from which the round trip for the clock is paid back: it takes what about a hundred rows do."""
+
+BY_ITSELF: Mapping[str, Any] = {"timeout_us": None, "codec": 1, "options": "{}", "labels": "{}"}
+"""What a column says where nothing is said of it; what need not be sent need not be read, row by row."""
 
 PORTION = 1000
 _START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -55,12 +63,14 @@ def is_worth_it(request: Request) -> bool:
 def copying(dialect: Dialect, request: Request) -> tuple[bytes, tuple[str, ...]]:
     """The COPY that puts rows where this INSERT would, and the columns that it takes. Raises ValueError."""
     assert isinstance(request, Statement)
-    return as_copy(dialect.spelling(request.block, Style.PYFORMAT)[0])
+    args = request.args
+    unsaid = frozenset(name for name, value in BY_ITSELF.items() if name in args and args[name] == value)
+    return as_copy(dialect.spelling(request.block, Style.PYFORMAT)[0], unsaid)
 
 
 @lru_cache(maxsize=64)
-def as_copy(text: str) -> tuple[bytes, tuple[str, ...]]:
-    """The same of the text of an INSERT."""
+def as_copy(text: str, unsaid: frozenset[str] = frozenset()) -> tuple[bytes, tuple[str, ...]]:
+    """The same of the text of an INSERT, without columns that need not be named."""
     before, found, rest = text.partition("INSERT INTO ")
     table, opened, inside = rest.partition(" (")
     names, closed, _ = inside.partition(")")
@@ -69,7 +79,7 @@ def as_copy(text: str) -> tuple[bytes, tuple[str, ...]]:
     named = [name.strip() for name in names.split(",")]
     if not {"id", "args"} <= set(named):
         raise ValueError("COPY takes rows of which each has an id and arguments of its own")
-    columns = ("id", "args", *(name for name in named if name not in ("id", "args")))
+    columns = ("id", "args", *(name for name in named if name not in {"id", "args", *unsaid}))
     return f"{before}COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)".encode(), columns
 
 
@@ -96,6 +106,14 @@ def portions(request: Request, columns: Sequence[str], now_us: int) -> Iterator[
         yield b"".join((lead, begin, rows, end))
         lead = b""
     yield _END
+
+
+def answer_meanwhile(request: Request) -> list[tuple[Any, ...]]:
+    """What the INSERT would answer, made while the server is busy with the rows, as is what else may be done then."""
+    assert isinstance(request, Statement) and isinstance(request.rows, Columns)
+    if request.rows.meanwhile is not None:
+        request.rows.meanwhile()
+    return list(zip(request.rows.by_name["job_id"], strict=True))
 
 
 def _field(name: str, value: Any) -> bytes:

@@ -38,7 +38,7 @@ class PostgresDialect(Dialect):
             if not rows:
                 return
             if isinstance(rows, Columns):
-                values.update(rows.by_name)
+                values.update((name, list(column)) for name, column in rows.by_name.items())
             else:
                 for name in rows[0]:
                     values[name] = [row[name] for row in rows]

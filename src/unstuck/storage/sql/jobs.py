@@ -10,7 +10,8 @@ for many. Whether all were new is told by their number, so that in the common ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import repeat
 from operator import attrgetter
 from typing import Any, cast
@@ -56,9 +57,15 @@ def _insert(jobs: Sequence[NewJob]) -> Requests[list[Inserted]]:
         answers = yield from _answers(jobs, _unique(jobs), there)
         return [_certain(answer) for answer in answers]
     if isinstance(jobs, Alike):
-        there = yield from insert_new(jobs)
+        made: list[Inserted] = []
+
+        def meanwhile() -> None:
+            made[:] = _all_new(jobs.ids)
+            jobs.meanwhile()
+
+        there = yield from insert_new(replace(jobs, meanwhile=meanwhile))
         if not there:
-            return list(map(_inserted, repeat(Inserted), zip(jobs.ids, repeat(True), strict=False)))
+            return made or _all_new(jobs.ids)
         answers = yield from _answers(jobs, _unique(jobs), there)
         return [_certain(answer) for answer in answers]
     unique = _unique(jobs)
@@ -113,6 +120,10 @@ def _answer(job: NewJob, task: str, args: str, created: bool) -> Inserted | IdCo
     return Inserted(job.id, created)
 
 
+def _all_new(ids: Iterable[UUID]) -> list[Inserted]:
+    return list(map(_inserted, repeat(Inserted), zip(ids, repeat(True), strict=False)))
+
+
 def _certain(answer: Inserted | IdConflict) -> Inserted:
     if isinstance(answer, IdConflict):
         raise answer
@@ -128,7 +139,7 @@ def insert_new(jobs: Collection[NewJob]) -> Requests[Collection[NewJob]]:
     if is_plain and len(ordered) == 1:
         inserted = yield Statement(INSERT_ONE, shape.plain_job(first))
     elif is_plain and type(jobs) is Alike:
-        columns = Columns({"job_id": list(jobs.ids), "args": list(jobs.args)})
+        columns = Columns({"job_id": jobs.ids, "args": jobs.args}, jobs.meanwhile)
         inserted = yield Statement(INSERT_ALIKE, shape.common(first), columns)
     elif is_plain and _are_alike(ordered):
         rows = [{"job_id": job.id, "args": job.args} for job in ordered]
