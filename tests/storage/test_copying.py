@@ -12,11 +12,12 @@ import pytest
 
 from unstuck import App
 from unstuck.model.alike import Alike
-from unstuck.model.errors import IdConflict
+from unstuck.model.errors import IdConflict, StoreUnavailable
 from unstuck.model.ids import uuid7
 from unstuck.model.job import Inserted, NewJob, Policy
-from unstuck.storage.plan import Statement
+from unstuck.storage.plan import Mode, Statement
 from unstuck.storage.postgres import copying, shortcuts
+from unstuck.storage.postgres.connection import PostgresConnection
 from unstuck.storage.postgres.copying import BY_ITSELF, PORTION, WORTH_IT, as_copy
 from unstuck.storage.postgres.keeper import PostgresKeeper
 
@@ -128,6 +129,32 @@ def test_enqueue_many_of_one_task_is_copied_and_of_two_is_not(
     app.enqueue_many(t.using(delay="1h").spec(n) for n in range(MANY))
     app.enqueue_many(t.spec(n) for n in range(WORTH_IT - 1))
     assert sent == [MANY]
+    app.close()
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_call_whose_commit_went_wrong_is_repeated_with_the_same_ids(
+    keeper: PostgresKeeper, postgres_url: str, monkeypatch: pytest.MonkeyPatch, sent: list[int], is_lost: bool
+) -> None:
+    app, commit, wrong = App(postgres_url), PostgresConnection.commit, [StoreUnavailable("on purpose")]
+
+    @app.task(name="t")
+    def t(n: int) -> None: ...
+
+    def going_wrong(connection: PostgresConnection, mode: Mode) -> None:
+        if mode is Mode.TRANSACTION and wrong:
+            (commit if is_lost else PostgresConnection.rollback)(connection, mode)
+            raise wrong.pop()
+        commit(connection, mode)
+
+    monkeypatch.setattr(PostgresConnection, "commit", going_wrong)
+    jobs = app.enqueue_many(t.spec(n) for n in range(MANY))
+    assert sent == [MANY, MANY]
+    # Handles made beside the first try, or beside a second that was refused, would say otherwise.
+    assert {job.created for job in jobs} == {not is_lost}
+    found = [each.id for each in app.jobs(task="t", limit=2 * MANY)]
+    assert sorted(found) == [job.id for job in jobs]
+    assert [jobs[at].refresh().args for at in (0, MANY - 1)] == ['{"n":0}', f'{{"n":{MANY - 1}}}']
     app.close()
 
 
