@@ -8,8 +8,8 @@ the statement been sent that much earlier.
 
 The server takes ten times as long for a row as the client takes to pack it, so whatever the client can do then
 costs nothing by the clock: ids are made portion by portion, and when the last is on its way the answer and the
-handles are (`Columns.meanwhile`). And what a column would say by itself is not sent: reading it is an eighth of the
-server's work.
+handles are (`Columns.meanwhile`). And what a column would say by itself is not sent: reading it is about a tenth
+of the server's work.
 
 COPY is not ready for a row that is there already. It is used where a statement that is not ready either would be
 (`shortcuts`): with the first statement of a transaction of ours, which is undone as a whole if the server
