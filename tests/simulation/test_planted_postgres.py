@@ -2,7 +2,8 @@
 
 In memory and on SQLite a statement is alone while it runs, so a claim that waits, a row that changed since the
 snapshot, and two orders of locks that close a circle cannot be seen there at all. Each bug here is one careless
-line of SQL or of the order in which rows are given to it; the check that must speak up is named.
+line of SQL or of the order in which rows are given to it; the check that must speak up is named, and a seed at which
+it did: the search begins there, and goes through all others where worlds have changed since.
 """
 
 from __future__ import annotations
@@ -68,20 +69,20 @@ def locks_in_any_order(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(operating, "sorted", lambda rows: list(rows), raising=False)
 
 
-PLANTED: list[tuple[Plant, set[str]]] = [
-    (skip_locked_forgotten, {"claims do not wait"}),
-    (claim_of_what_was_read, {"claims do not wait", "an owner stays", "the fence rises at claims"}),
-    (locks_in_any_order, {"nobody waits in a circle"}),
-    (clock_of_the_transaction, {"moments are their statement's"}),
+PLANTED: list[tuple[Plant, set[str], int]] = [
+    (skip_locked_forgotten, {"claims do not wait"}, 0),
+    (claim_of_what_was_read, {"claims do not wait", "an owner stays", "the fence rises at claims"}, 0),
+    (locks_in_any_order, {"nobody waits in a circle"}, 25),
+    (clock_of_the_transaction, {"moments are their statement's"}, 0),
 ]
 
 
-@pytest.mark.parametrize(("plant", "checks"), PLANTED, ids=[plant.__name__ for plant, _ in PLANTED])
+@pytest.mark.parametrize(("plant", "checks", "first"), PLANTED, ids=[each[0].__name__ for each in PLANTED])
 def test_a_planted_bug_is_caught(
-    plant: Plant, checks: set[str], monkeypatch: pytest.MonkeyPatch, postgres_stand: Stand
+    plant: Plant, checks: set[str], first: int, monkeypatch: pytest.MonkeyPatch, postgres_stand: Stand
 ) -> None:
     plant(monkeypatch)
-    for seed in range(SEEDS):
+    for seed in (first, *(seed for seed in range(SEEDS) if seed != first)):
         found = {finding.check for finding in lived(Scenario(seed, "postgres")).findings}
         if found & checks:
             return
