@@ -87,6 +87,36 @@ def test_triggers_of_another_version_are_renewed_by_the_next_migration(
     assert plain.migrator.apply() == []
 
 
+def test_a_log_that_is_renewed_goes_on_behind_its_documents(url: str, keepers: list[Keeper]) -> None:
+    keeper = opened(keepers, url, event_log=True)
+    keeper.migrator.apply()
+    job, worker = new_job(), new_worker()
+    keeper.run(keeper.store.insert([job]))
+    if keeper.engine == "postgres":
+        by_hand(keeper, """UPDATE {events} SET state = NULL, facts = '{"state":"ready"}'""")
+    by_hand(keeper, "UPDATE {meta} SET value = 'of an older version' WHERE name = 'event_log'")
+    assert [rung.name for rung in keeper.migrator.apply()] == ["event_log"]
+    keeper.run(keeper.store.register(worker))
+    keeper.run(keeper.store.claim(worker.id, "q", ["t"], 1))
+    told = [line for line in keeper.run(keeper.store.events()) if line.record == str(job.id)]
+    assert [(line.number, line.name) for line in told] == [(1, "inserted"), (2, "found"), (3, "claimed")]
+    assert [line.facts["state"] for line in told] == ["ready", "ready", "running"]
+
+
+def test_a_job_whose_lines_were_taken_away_is_told_from_one_again(url: str, keepers: list[Keeper]) -> None:
+    keeper = opened(keepers, url, event_log=True)
+    keeper.migrator.apply()
+    job, worker = new_job(), new_worker()
+    keeper.run(keeper.store.insert([job]))
+    keeper.run(keeper.store.register(worker))
+    by_hand(keeper, "DELETE FROM {events}")
+    (claimed,) = keeper.run(keeper.store.claim(worker.id, "q", ["t"], 1))
+    keeper.run(keeper.store.settle([judging.succeeded(claimed, new_job().id, worker.id, None)]))
+    told = keeper.run(keeper.store.events())
+    assert [(line.number, line.facts["state"]) for line in told] == [(1, "running"), (2, "succeeded")]
+    assert told[1].name == "settled"
+
+
 def test_a_change_that_is_rolled_back_leaves_no_line(url: str, keepers: list[Keeper]) -> None:
     keeper = opened(keepers, url, event_log=True)
     keeper.migrator.apply()

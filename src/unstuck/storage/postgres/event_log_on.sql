@@ -42,10 +42,15 @@ ALTER TABLE {events}
     ADD COLUMN IF NOT EXISTS timeout_us bigint,
     ADD COLUMN IF NOT EXISTS options text;
 
--- What is looked up must be looked up along the index, and the rows before and after be paired by hashing, however
--- small everything was when the plan was made: a session keeps it.
+-- A job's next lines stand behind its first one, so its page needs room for them: a page that was filled with
+-- first lines would be split at the claim and again at the ending.
+ALTER INDEX {name events_pkey} SET (fillfactor = 30);
+
+-- What is looked up must be looked up along the index, however small everything was when the plan was made: a
+-- session keeps it. A change is what differs from the last line, which is looked up for its number anyway; a job
+-- that has none, because somebody took the lines away, is found.
 CREATE FUNCTION {name log_job}() RETURNS trigger LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_nestloop = off AS $log$
+SET enable_seqscan = off AS $log$
 #variable_conflict use_column
 BEGIN
     IF TG_OP = 'DELETE' THEN
@@ -70,11 +75,12 @@ BEGIN
             {part line_columns}
         )
         SELECT
-            NEW.id::text,
-            COALESCE((SELECT e.number FROM {events} AS e WHERE e.record = NEW.id::text ORDER BY e.number DESC LIMIT 1), 0) + 1,
-            'job', {part job_happening}, {event_now},
+            COALESCE(OLD.record, NEW.id::text), COALESCE(OLD.number, 0) + 1,
+            'job', CASE WHEN OLD.state IS NULL THEN 'found' ELSE {part job_happening} END, {event_now},
             {part line_values}
-        FROM become AS NEW JOIN was AS OLD ON OLD.id = NEW.id
+        FROM become AS NEW LEFT JOIN LATERAL (
+            SELECT e.* FROM {events} AS e WHERE e.record = NEW.id::text ORDER BY e.number DESC LIMIT 1
+        ) AS OLD ON true
         WHERE NEW.fence <> OLD.fence
             OR NEW.verdict_id IS DISTINCT FROM OLD.verdict_id
             OR (
@@ -141,7 +147,7 @@ CREATE TRIGGER {name log_job_inserted} AFTER INSERT ON {jobs}
 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION {name log_job}();
 
 CREATE TRIGGER {name log_job_changed} AFTER UPDATE ON {jobs}
-REFERENCING OLD TABLE AS was NEW TABLE AS become FOR EACH STATEMENT EXECUTE FUNCTION {name log_job}();
+REFERENCING NEW TABLE AS become FOR EACH STATEMENT EXECUTE FUNCTION {name log_job}();
 
 CREATE TRIGGER {name log_job_deleted} AFTER DELETE ON {jobs}
 REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION {name log_job}();

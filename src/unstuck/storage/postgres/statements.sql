@@ -94,6 +94,17 @@ NEW.state, NEW.reason, NEW.generation, NEW.fence, NEW.queue, NEW.task, NEW.prior
 NEW.expires_at, NEW.claimed_at, NEW.finished_at, NEW.keep_until, NEW.failures, NEW.crashes, NEW.losses,
 NEW.handbacks, NEW.snoozes, NEW.worker_id, NEW.verdict_id, NEW.cancel_asked_at
 
+-- part: found_jobs
+-- As columns too: the next line is what differs from this one.
+INSERT INTO {events} (
+    {part line_columns}
+)
+SELECT NEW.id::text,
+    (SELECT COALESCE(max(e.number), 0) + 1 FROM {events} AS e WHERE e.record = NEW.id::text),
+    'job', 'found', {event_now},
+    {part line_values}
+FROM {jobs} AS NEW
+
 -- name: events
 -- A page of the event log, record by record, each in its own order; what was written as columns becomes the document.
 SELECT NEW.record, NEW.number, NEW.kind, NEW.name, {micros NEW.at},

@@ -74,13 +74,17 @@ CASE
     ELSE 'changed'
 END
 
--- part: found_records
--- The records that are there when the log is turned on: their first line, or the first after a gap.
+-- part: found_jobs
+-- The jobs that are there when the log is turned on: their first line, or the first after a gap.
 INSERT INTO {events} (record, number, kind, name, at, facts)
 SELECT CAST(NEW.id AS text),
     (SELECT COALESCE(max(e.number), 0) + 1 FROM {events} AS e WHERE e.record = CAST(NEW.id AS text)),
     'job', 'found', {event_now}, CAST({part job_facts} AS text)
-FROM {jobs} AS NEW;
+FROM {jobs} AS NEW
+
+-- part: found_records
+-- The same of every kind of record.
+{part found_jobs};
 
 INSERT INTO {events} (record, number, kind, name, at, facts)
 SELECT CAST(NEW.id AS text),
