@@ -89,7 +89,9 @@ class Server:
         _wait(lambda: self.ready() or process.poll() is not None, START_SECONDS, f"{self.kind} to be ready")
         return process.poll() is None
 
-    def spawn(self, command: list[str], stdout: object) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, command: list[str], stdout: object, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         """Run `command` in the folder, as the server's user, out of reach of a Ctrl-C to the tests."""
         environment = {"PATH": os.defpath, "HOME": str(self.folder), "LC_ALL": "C", "TZ": "UTC"}
         identity = {}
@@ -99,7 +101,7 @@ class Server:
             command,
             cwd=self.folder,
             env=environment | leaks.mark(),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,  # type: ignore[arg-type]
             stderr=subprocess.STDOUT,
             start_new_session=True,
