@@ -82,7 +82,7 @@ class Claiming:
             if course.share.name == queue:
                 highest = self._highest.get(course)
                 if self._strides.is_walking(course):
-                    self._strides.look_in(course, self._cursors.get(course), (line, self.back.lately_us))
+                    self._strides.look_in(course, self._cursors.get(course), (line, self.back.lately_us), now)
                     continue
                 is_wanted = is_empty or not is_crowded or self._fallow.is_due(course, now)
                 start = None if line is None else Cursor(line, NOBODY)

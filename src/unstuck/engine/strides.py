@@ -12,7 +12,8 @@ That there are few may change while nobody asks, so it is believed for as long a
 and ten times as long where later places go on to show it. A claim that brought something, or a look that found
 nothing, and came to the end of the queue in less time than so many entries take to be passed over has shown it as
 well: who works off single jobs as they come need not ask. While a course walks it is not sent back, or it would never
-arrive: what is known to stand elsewhere is an *errand*, a claim from there that leaves the walk where it is.
+arrive: what is known to stand elsewhere is an *errand*, a claim from there that leaves the walk where it is. What has
+come in lately is fetched so only by a walk that lasts: behind a short one stands what has waited for longer.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class Walk:
     is_back: bool
     """Whether it began where the course had been before."""
     seconds: float = 0.0
+    began_at: float = 0.0
     goes_on_at: float = 0.0
     may_look: bool = True
     """Whether a stride has been made since looks sent it on errands: or it would run nothing but these."""
@@ -144,7 +146,10 @@ class Strides(Generic[C]):
     def walked(self, course: C, now: float, stride: Walk) -> None:
         """A stride in vain ends now."""
         walk = self._walks.setdefault(course, stride)
-        walk.seconds += 0.0 if walk is stride else stride.seconds
+        if walk is stride:
+            walk.began_at = now
+        else:
+            walk.seconds += stride.seconds
         walk.goes_on_at, walk.may_look = now + _rest_after(stride.seconds), True
 
     def was_in_vain(self, course: C, now: float, seconds: float) -> None:
@@ -176,8 +181,11 @@ class Strides(Generic[C]):
         """Run this errand next."""
         self._errands[course] = [errand, *self._errands.get(course, [])][:ERRANDS_MAX]
 
-    def look_in(self, course: C, cursor: Cursor | None, lines: tuple[int | None, int | None]) -> None:
-        """While it walks, claim too what a look has seen before that place, and what has come in lately behind it: from these lines on."""
+    def look_in(
+        self, course: C, cursor: Cursor | None, lines: tuple[int | None, int | None], now: float
+    ) -> None:
+        """While it walks, claim too what a look has seen before that place, and, where it walks for long, what has come in
+        lately behind it: from these lines on."""
         errands, walk = self._errands.setdefault(course, []), self._walks[course]
         if cursor is None or errands or not walk.may_look:
             return
@@ -185,7 +193,7 @@ class Strides(Generic[C]):
         seen, late = lines
         if seen is not None and seen <= cursor.line:
             errands.append(Errand(Cursor(seen, NOBODY), self.length))
-        if late is not None and late > cursor.line:
+        if late is not None and late > cursor.line and now > walk.began_at + self._good_for:
             errands.append(Errand(Cursor(late, NOBODY), self.length, FAR))
 
     def start(self, course: C, cursor: Cursor | None) -> Cursor | None:
@@ -201,6 +209,8 @@ class Strides(Generic[C]):
     def go_on(self, course: C, errand: Errand, last: Cursor, brought: int, *, is_full: bool) -> None:
         """This errand came so far, not to the end of the queue, and brought so many, all that was asked for or not."""
         left = errand.count - brought
+        if brought and errand.to is FAR:
+            return  # What has come in lately; what has waited for longer stands where the walk goes on.
         if left > 0 and (is_full or (errand.to is not None and last.before(errand.to))):
             self.send(course, Errand(last, left, errand.to, errand.is_sure))
 

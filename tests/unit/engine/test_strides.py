@@ -19,9 +19,10 @@ SECONDS = 0.01
 """What a claim takes here."""
 
 
-def a_bench(concurrency: int = 1) -> Bench:
+def a_bench(concurrency: int = 1, gate: asyncio.Event | None = None) -> Bench:
+    gate = gate or asyncio.Event()
     bench = Bench(
-        Task(lambda: asyncio.Event().wait(), Kind.ASYNC),
+        Task(lambda: gate.wait(), Kind.ASYNC),
         Task(lambda: None, Kind.PLAIN, "plain"),
         concurrency=concurrency,
         slots=64,
@@ -195,23 +196,77 @@ def test_a_busy_worker_walks_in_vain_for_its_share_of_the_time() -> None:
     asyncio.run(story())
 
 
-def test_while_it_walks_what_comes_before_that_place_and_behind_it_is_found_by_the_next_look() -> None:
+async def walking(bench: Bench, others: int) -> None:
+    """A walk over so many jobs begins, while there is something better to do."""
+    bench.add(1)
+    await looks(bench)
+    bench.add(others)
+    bench.elapse(10.0)
+    bench.page.renewed(bench.seconds, bench.settings.lease)
+    await bench.looking.round()
+    busy(bench)
+    await bench.claim_all()
+    bench.elapse(0.001)
+
+
+def test_while_it_walks_what_comes_before_that_place_is_found_by_the_next_look() -> None:
     async def story() -> None:
         bench = a_bench()
-        bench.add(1)
-        await looks(bench)
-        bench.add(OTHERS)
-        bench.elapse(10.0)
-        bench.page.renewed(bench.seconds, bench.settings.lease)
-        await bench.looking.round()
-        busy(bench)
-        await bench.claim_all()
-        bench.elapse(0.001)
-        (urgent,), (last,) = bench.add(task="plain", priority=5), bench.add(task="plain")
+        await walking(bench, OTHERS)
+        (urgent,) = bench.add(task="plain", priority=5)
         began = bench.seconds
-        while not (is_claimed(bench, urgent) and is_claimed(bench, last)):
+        while not is_claimed(bench, urgent):
             await looks(bench)
             assert bench.seconds - began < 1.0
+
+    asyncio.run(story())
+
+
+def test_where_it_walks_for_long_what_has_come_in_lately_behind_it_is_found_too() -> None:
+    async def story() -> None:
+        bench = a_bench()
+        others = 100 * STRIDE
+        await walking(bench, others)
+        passed, began = widths(bench), bench.seconds
+        bench.elapse(1.0)
+        (last,) = bench.add(task="plain")
+        while not is_claimed(bench, last):
+            busy(bench)
+            await looks(bench)
+        assert bench.seconds - began < bench.claiming.back.slack_us / 1_000_000 + 1.0
+        assert sum(passed) < others // 2, "the walk has not come that far"
+
+    asyncio.run(story())
+
+
+def test_what_has_waited_for_longer_goes_before_what_has_come_in_lately() -> None:
+    """A storm on PostgreSQL: behind two strides of jobs for other places so many were waiting that each had to for
+    minutes; what came in meanwhile was claimed before them, up to ten thousand jobs of it at each walk."""
+
+    async def story() -> None:
+        gate = asyncio.Event()
+        bench = a_bench(concurrency=4, gate=gate)
+        bench.claiming._has_better_to_do = lambda course: True  # type: ignore[method-assign]
+        bench.add(2 * STRIDE, task="of nobody here")
+        waiting: list[UUID] = []
+
+        def come(count: int) -> None:
+            for _ in range(count):
+                waiting.extend(bench.add())
+                bench.elapse(0.001)
+
+        come(20 * STRIDE)
+        bench.elapse(10.0)
+        for _ in range(60):
+            come(5)
+            await looks(bench)
+            claimed = [is_claimed(bench, job_id) for job_id in waiting]
+            assert claimed == sorted(claimed, reverse=True), "the first in line are claimed, and no others"
+            gate.set()
+            await bench.turn()
+            gate.clear()
+            await bench.settling.round()
+        assert sum(claimed) > 100
 
     asyncio.run(story())
 
