@@ -70,8 +70,9 @@ class Claiming:
         self._fruitful = 0
         self._out_of_sight = Bell()
 
-    def look_back(self, queue: str, line: int | None = None) -> None:
+    def look_back(self, queue: str, line: int | None = None, *, is_first: bool = False) -> None:
         """Start the next scans of this queue at this line, if they have come further; without one, at its head.
+        `is_first`: whether nothing is ready before that line.
 
         A course for which that is not paid for starts no further back than a few moments, and without a line where it was.
         """
@@ -85,24 +86,27 @@ class Claiming:
                     self._strides.look_in(course, self._cursors.get(course), (line, self.back.lately_us), now)
                     continue
                 is_wanted = is_empty or not is_crowded or self._fallow.is_due(course, now)
-                start = None if line is None else Cursor(line, NOBODY)
+                start, is_paid = None if line is None else Cursor(line, NOBODY), True
                 if highest is not None and not self.back.is_due(now, course):
                     if line is None:
                         if is_wanted:
                             self._dry.discard(course)
                         continue
                     near = Cursor(highest.line - self.back.slack_us, NOBODY)
-                    start = near if start is None or start.before(near) else start
-                self._send_back(course, start, is_wanted)
+                    start, is_paid = near if start is None or start.before(near) else start, False
+                self._send_back(course, start, is_wanted, is_first=is_first and is_paid)
         if is_empty:
             # Nobody waits for his turn; where the last job was, the next is likely, and it should start soon.
             self._turn = self._fruitful
 
-    def _send_back(self, course: Course, start: Cursor | None, is_wanted: bool = True) -> None:
+    def _send_back(
+        self, course: Course, start: Cursor | None, is_wanted: bool = True, *, is_first: bool = False
+    ) -> None:
         cursor = self._cursors.get(course)
         if start is None:
             self._cursors.pop(course, None)
-        elif cursor is None or start.before(cursor):
+        elif is_first if cursor is None else start.before(cursor):
+            # Who is about to begin at the head is sent no further than that, past what waits there.
             self._cursors[course] = start
         self._sent_back.add(course)
         if is_wanted:

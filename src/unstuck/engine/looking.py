@@ -65,7 +65,7 @@ class Looking:
         back.took(shift.env.now(), took, from_the_first=since is None, share=SHARE_OF_LOOKS)
         shift.page.looked_back = max(0.0, back.spent)
         for queue, line in ready.items():
-            self._claiming.look_back(queue, line)
+            self._claiming.look_back(queue, line, is_first=since is None)
         for queue, line in promoted.items():
             self._claiming.fetch(queue, line, count)
             ready[queue] = min(line, ready.get(queue, line))

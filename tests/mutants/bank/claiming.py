@@ -114,7 +114,7 @@ MUTANTS = (
     Mutant(
         "look_back_never",
         "engine/looking.py",
-        "        for queue, line in ready.items():\n            self._claiming.look_back(queue, line)\n",
+        "        for queue, line in ready.items():\n            self._claiming.look_back(queue, line, is_first=since is None)\n",
         "",
         "A look that sees something ready does not send the claims back to the head of the queue.",
         "Polling alone meets every bound.",

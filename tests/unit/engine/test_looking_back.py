@@ -143,6 +143,22 @@ def test_what_is_known_to_stand_before_is_fetched_and_the_claims_go_on_where_the
     asyncio.run(story())
 
 
+def test_who_is_about_to_begin_at_the_head_is_sent_past_nobody_who_waits_there() -> None:
+    """A job that stands far behind became ready, or a look had not looked back so far."""
+
+    async def story() -> None:
+        bench = Bench(waiting(), concurrency=1)
+        (first,), (late,) = bench.add(), bench.add(priority=-2)
+        line = bench.job(late).line
+        bench.shift.ready["default"] = line
+        bench.claiming.fetch("default", line, 1)
+        bench.claiming.look_back("default", line)
+        await bench.claim_all()
+        assert {key[0] for key in bench.shift.runs} == {first}
+
+    asyncio.run(story())
+
+
 def test_it_takes_its_share_of_the_time_and_no_more_than_a_lease() -> None:
     settings = Settings()
     back = LookingBack(settings)
