@@ -138,7 +138,8 @@ class Crew:
         for process in self.units():
             if process.name.startswith("extra"):
                 self.kill(process)
-        for first in list(self._units)[:1]:  # a short storm may be over before anybody has started
+        lasting = [name for name in self._units if not name.startswith("extra")]
+        for first in lasting[:1]:  # a short storm may be over before anybody has started
             if self.known.pop(first, TASKS) != TASKS and not self._units[first].is_dead:
                 self.stop(self._units[first], 1)
 

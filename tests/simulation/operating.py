@@ -34,7 +34,6 @@ class Operator:
         self._world = world
         self._dice = random.Random(f"operator of {world.scenario.seed}")
         self._wishes: list[str] = []
-        self._quiet: list[UUID] = []
         self._called = asyncio.Event()
 
     def ask(self) -> None:
@@ -58,8 +57,7 @@ class Operator:
                 if wish == "resume all":
                     for queue in QUEUES:
                         await self._insist(partial(self._pause, lane, queue, False))
-                    for worker_id in self._quiet:
-                        await self._insist(partial(self._drain, lane, worker_id, leave=True))
+                    await self._insist(partial(self._send_away_the_quiet, lane))
                 if wish != "resume all":
                     try:
                         await self._do(wish, lane)
@@ -88,10 +86,14 @@ class Operator:
     async def _drain(self, lane: Any, worker_id: UUID, *, leave: bool) -> None:
         world = self._world
         world.tell("operator", "sends it away" if leave else "tells it to be quiet", worker_id)
-        if not leave:
-            self._quiet.append(worker_id)
         if await lane.run(world.ground.store.drain(worker_id, leave), 2.0):
             world.auditor.drained(worker_id)
+
+    async def _send_away_the_quiet(self, lane: Any) -> None:
+        # As they are listed now: a supervisor that was told so stays quiet where it comes back under a new identity.
+        for worker in await lane.run(self._world.ground.store.workers(), 2.0):
+            if worker.draining_at is not None and worker.leaving_at is None:
+                await self._drain(lane, worker.id, leave=True)
 
     async def _do(self, wish: str, lane: Any) -> None:
         world, dice, store = self._world, self._dice, self._world.ground.store
