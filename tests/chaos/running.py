@@ -185,9 +185,10 @@ def peace(storm: Storm, shelf: Shelf, probe: Probe, healed: float) -> list[str]:
 
 def _left_behind(shelf: Shelf, healed: float, bound: float) -> Iterator[str]:
     """At R: jobs of workers that ended before, and alarms that nobody heard."""
-    # Jobs first: who owns one of them has a row by then, and who had just ended has not ended long ago.
-    jobs = shelf.jobs()
+    # Jobs before workers: who owns one of them has a row by then, and who had just ended has not ended long ago. The
+    # moment before both: to read so many jobs takes seconds, and what has come due meanwhile is not late.
     now_us = int(shelf.run(shelf.store.meta())["now_us"])
+    jobs = shelf.jobs()
     workers = shelf.workers()
     for job in jobs.values():
         if job.state is State.RUNNING and job.worker_id is not None:

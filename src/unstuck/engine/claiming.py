@@ -122,8 +122,10 @@ class Claiming:
             if course.share.name != queue:
                 continue
             highest, is_walking = self._highest.get(course), self._strides.is_walking(course)
+            place = self._cursors.get(course)
             if is_walking or (highest is not None and not self.back.is_due(now, course)):
-                if highest is not None and (is_walking or line <= highest.line):
+                is_behind_us = place is not None and line <= place.line
+                if highest is not None and (is_walking or is_behind_us):
                     self._strides.send(course, Errand(Cursor(line, NOBODY), count, highest, is_sure=True))
                 self._dry.discard(course)
             else:

@@ -143,6 +143,27 @@ def test_what_is_known_to_stand_before_is_fetched_and_the_claims_go_on_where_the
     asyncio.run(story())
 
 
+def test_what_stands_before_those_who_wait_is_not_fetched_past_them() -> None:
+    """A worker that cannot keep up has gone back in line: it will come to that place by itself."""
+
+    async def story() -> None:
+        bench = Bench(waiting(), slots=400, concurrency=21)
+        held(bench)
+        await rounds(bench, 20, lambda number: bench.add())
+        (first,) = bench.add()
+        bench.elapse(0.001)
+        (again,) = bench.add()
+        line = bench.job(again).line
+        bench.claiming._highest = dict.fromkeys(bench.claiming._highest, Cursor(line, again))
+        bench.claiming.fetch("default", line, 1)
+        bench.shift.ready["default"] = 0
+        await bench.claim_all()
+        claimed = {key[0] for key in bench.shift.runs}
+        assert first in claimed and again not in claimed
+
+    asyncio.run(story())
+
+
 def test_who_is_about_to_begin_at_the_head_is_sent_past_nobody_who_waits_there() -> None:
     """A job that stands far behind became ready, or a look had not looked back so far."""
 
