@@ -175,8 +175,10 @@ class Endings:
             self._seen.find(
                 "counts have a reason", f"failed, witnessed: {attempt.ending or 'nothing'}", job.id
             )
-        elif getattr(job.error, "message", "") != words(self._world.workload.numbers[job.id], job.fence):
-            self._seen.find("an ending is its own attempt's", f"complains of {job.error.message!r}", job.id)
+        elif (said := getattr(job.error, "message", "")) != words(
+            self._world.workload.numbers[job.id], job.fence
+        ):
+            self._seen.find("an ending is its own attempt's", f"complains of {said!r}", job.id)
         raised = sum(
             each.ending in (*RAISES, "unsettled") or each.was_stopped
             for each in self._seen.starts[job.id].values()
