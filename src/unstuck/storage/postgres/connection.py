@@ -29,7 +29,7 @@ from unstuck.model.errors import StoreUnavailable
 from unstuck.storage.plan import Mode, Request, Script, Statement
 from unstuck.storage.postgres.address import Address
 from unstuck.storage.postgres.arrays import all_packed
-from unstuck.storage.postgres.copying import CLOCK, answer_meanwhile, copying, portions
+from unstuck.storage.postgres.copying import CLOCK, copying, do_meanwhile, portions
 from unstuck.storage.postgres.dialect import PostgresDialect
 from unstuck.storage.postgres.errors import is_spent, not_connected, said
 from unstuck.storage.postgres.shortcuts import Hint, Shortcuts, Way, answer_to_fresh, fresh
@@ -205,7 +205,8 @@ class PostgresConnection(_Common):
         with self._raw.cursor() as cursor, cursor.copy(text) as copy:
             for portion in portions(request, columns, now_us):
                 copy.write(portion)
-            return answer_meanwhile(request)
+            do_meanwhile(request)
+            return answer_to_fresh(request)
 
     def commit(self, mode: Mode) -> None:
         """Make it durable; from here to the answer the outcome is in doubt."""
@@ -319,7 +320,8 @@ class AsyncPostgresConnection(_Common):
         async with self._raw.cursor() as cursor, cursor.copy(text) as copy:
             for portion in portions(request, columns, now_us):
                 await copy.write(portion)
-            return answer_meanwhile(request)
+            do_meanwhile(request)
+            return answer_to_fresh(request)
 
     async def commit(self, mode: Mode) -> None:
         """Make it durable; from here to the answer the outcome is in doubt."""

@@ -108,12 +108,11 @@ def portions(request: Request, columns: Sequence[str], now_us: int) -> Iterator[
     yield _END
 
 
-def answer_meanwhile(request: Request) -> list[tuple[Any, ...]]:
-    """What the INSERT would answer, made while the server is busy with the rows, as is what else may be done then."""
+def do_meanwhile(request: Request) -> None:
+    """All rows are on their way: what may be done while the server is busy with them."""
     assert isinstance(request, Statement) and isinstance(request.rows, Columns)
     if request.rows.meanwhile is not None:
         request.rows.meanwhile()
-    return list(zip(request.rows.by_name["job_id"], strict=True))
 
 
 def _field(name: str, value: Any) -> bytes:
